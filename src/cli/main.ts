@@ -1,0 +1,89 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { ConfigurationError, DriverMissingError, isStoreError, MigrationError, type Store } from '../index.ts';
+import { openStore } from '../open.ts';
+import { maskUrl } from './mask-url.ts';
+
+/** 0: done. 1: the database or the migrations refused. 2: the call cannot be understood. 3: `status` found some pending. */
+const EXIT = { done: 0, refused: 1, usage: 2, pending: 3 } as const;
+
+interface Options {
+  readonly databaseUrl?: string;
+  readonly json?: boolean;
+}
+
+const program = new Command('tw-db')
+  .description('Looks after the database of Triage Warden.')
+  .showHelpAfterError()
+  .exitOverride()
+  .addHelpText('after', '\nExit codes: 0 done, 1 refused by the database, 2 bad call, 3 migrations pending (status).');
+
+const command = (name: string, description: string) =>
+  program
+    .command(name)
+    .description(description)
+    .option('--database-url <url>', 'sqlite:path or postgres://…; DATABASE_URL unless it is given')
+    .option('--json', 'print one JSON object')
+    .exitOverride();
+
+command('migrate', 'Applies the pending migrations.').action((options: Options) =>
+  run(options, async (store, database) => {
+    const applied = await store.migrate();
+    print(options, { database, applied }, [
+      applied.length ? `Applied to ${database}:` : `Nothing to apply: ${database} is up to date.`,
+      ...applied.map((name) => `  ${name}`),
+    ]);
+    return EXIT.done;
+  }),
+);
+
+command('status', 'Tells which migrations are applied and which are pending.').action((options: Options) =>
+  run(options, async (store, database) => {
+    const { applied, pending } = await store.migrationStatus();
+    print(options, { database, applied, pending }, [
+      `${database}: ${applied.length} applied, ${pending.length} pending`,
+      ...applied.map((name) => `  applied  ${name}`),
+      ...pending.map((name) => `  pending  ${name}`),
+    ]);
+    return pending.length ? EXIT.pending : EXIT.done;
+  }),
+);
+
+async function run(
+  options: Options,
+  work: (store: Store, database: string) => Promise<number>,
+): Promise<void> {
+  const url = options.databaseUrl ?? process.env.DATABASE_URL;
+  let store: Store | undefined;
+  try {
+    store = await openStore(url, { migrations: 'off' });
+    process.exitCode = await work(store, maskUrl(url ?? ''));
+  } catch (error) {
+    if (!isStoreError(error)) throw error;
+    report(options, error);
+    const usage = error instanceof ConfigurationError || error instanceof DriverMissingError;
+    process.exitCode = usage ? EXIT.usage : EXIT.refused;
+  } finally {
+    await store?.close();
+  }
+}
+
+function print(options: Options, object: object, lines: readonly string[]): void {
+  console.log(options.json ? JSON.stringify(object) : lines.join('\n'));
+}
+
+function report(options: Options, error: Error & { readonly code: string }): void {
+  const { code, message } = error;
+  const cause = error.cause instanceof Error ? error.cause.message : undefined;
+  if (options.json) {
+    const problem = error instanceof MigrationError ? { problem: error.problem } : {};
+    console.error(JSON.stringify({ error: { code, message, ...problem, ...(cause ? { cause } : {}) } }));
+  } else console.error(`tw-db: ${message} [${code}]${cause ? `\n  ${cause}` : ''}`);
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+}

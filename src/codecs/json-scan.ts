@@ -1,0 +1,68 @@
+import { ValidationError } from '../errors.ts';
+
+/** Beyond these PostgreSQL's numeric rounds or refuses, and JavaScript only knows 0 and Infinity. */
+const MAX_EXPONENT = 1000;
+const MAX_DIGITS = 1000;
+
+const TOKEN = /"[^"\\]*(?:\\[^][^"\\]*)*"|[{}[\],:]|-?\d[\d.eE+-]*/g;
+
+/**
+ * Reads a well-formed JSON text token by token and tells what JSON.parse does not: how deep it is and whether an object has
+ * a key twice. `normalized` is the same text with every string in JSON's shortest escapes.
+ */
+export function scanJson(text: string): { normalized: string; depth: number; duplicateKeys: boolean } {
+  const open: (Set<string> | null)[] = []; // the keys seen in each open object; null for an array
+  let normalized = '';
+  let copied = 0;
+  let depth = 0;
+  let duplicateKeys = false;
+  let keyIsNext = false;
+  for (const { 0: token, index } of text.matchAll(TOKEN)) {
+    switch (token[0]) {
+      case '"': {
+        let string = token;
+        if (token.includes('\\')) {
+          string = JSON.stringify(JSON.parse(token));
+          if (string !== token) {
+            normalized += text.slice(copied, index) + string;
+            copied = index + token.length;
+          }
+        }
+        if (keyIsNext) {
+          const keys = open.at(-1);
+          if (keys?.has(string)) duplicateKeys = true;
+          keys?.add(string);
+          keyIsNext = false;
+        }
+        break;
+      }
+      case '{':
+      case '[':
+        open.push(token === '{' ? new Set() : null);
+        if (open.length > depth) depth = open.length;
+        keyIsNext = token === '{';
+        break;
+      case '}':
+      case ']':
+        open.pop();
+        keyIsNext = false;
+        break;
+      case ',':
+        keyIsNext = open.at(-1) instanceof Set;
+        break;
+      case ':':
+        break;
+      default:
+        checkNumber(token);
+    }
+  }
+  return { normalized: copied ? normalized + text.slice(copied) : text, depth, duplicateKeys };
+}
+
+function checkNumber(token: string): void {
+  const [digits = '', exponent] = token.split(/[eE]/);
+  if (digits.length > MAX_DIGITS || Math.abs(Number(exponent ?? 0)) > MAX_EXPONENT)
+    throw new ValidationError([
+      { path: '', message: `holds a number of over ${MAX_DIGITS} digits or an exponent beyond ±${MAX_EXPONENT}` },
+    ]);
+}

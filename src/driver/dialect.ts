@@ -1,0 +1,92 @@
+import type { Column, SQL, Table } from 'drizzle-orm';
+import type { Tables } from '../repositories/tables.ts';
+
+/**
+ * Everything that the two databases do not say alike. Repositories are written once: where a query truly differs, it is a
+ * member here. Values are bound by name (see `statement.ts`); `name` is always the name of such a value.
+ */
+export interface Dialect {
+  readonly name: 'sqlite' | 'postgres';
+  readonly tables: Tables;
+
+  /** The SQL text of a statement, with its parameters in order. */
+  write(sql: SQL): { readonly sql: string; readonly params: readonly unknown[] };
+
+  /** A value for this column, in any place of a statement. */
+  value(column: Column, name: string): SQL;
+  /** A value in the form in which this column stores it: what a cursor carries. */
+  stored(column: Column, name: string): SQL;
+  /** A bound JSON text, as JSON. */
+  json(name: string): SQL;
+  /** The bound time, or a millisecond after the column's own where that is not earlier: it always grows. */
+  later(column: Column, name: string): SQL;
+  /** A timestamp column reads as this Date. */
+  sameInstant(column: Column, name: string): SQL;
+  /** The number of rows to take. */
+  limit(name: string): SQL;
+  /** Ends a SELECT whose rows are then changed; `skipLocked` passes over those that another transaction holds. */
+  forUpdate(options?: { readonly skipLocked: boolean }): SQL;
+
+  /** A JSON array of strings holds this string. */
+  includes(column: Column, name: string): SQL;
+  /** A text column holds this text, without regard to the case of ASCII letters. `%`, `_` and `\` are literal. */
+  textContains(column: Column, name: string): SQL;
+  /** The strings, keys or numbers in a JSON column hold this text, by the same rule. */
+  jsonContains(column: Column, name: string): SQL;
+
+  /** A JSON array and one more element, which is bound as JSON. */
+  append(column: Column, name: string): SQL;
+  /** A JSON array of strings and those of another that it lacks, in their order. */
+  union(column: Column, name: string): SQL;
+  /** A JSON array of strings without those of another. */
+  except(column: Column, name: string): SQL;
+  /** A JSON object with the members of another, which win. Bound: the members as [key, JSON] pairs, `size` of them. */
+  merge(column: Column, name: string, size: number): SQL;
+  /** The text at a path in a JSON column; null where there is none. Compared byte by byte. */
+  jsonText(column: Column, path: readonly string[]): SQL;
+
+  /** A JSON object made in the database. */
+  object(members: Readonly<Record<string, SQL>>): SQL;
+  /** A text or enum expression as a JSON string; SQL NULL as JSON null. */
+  jsonString(expression: SQL | Column): SQL;
+  /** The nth element of a JSON array of ids, n being the number of the row in the result. */
+  nth(column: Column, name: string): SQL;
+
+  /** An insert and the audit row it leaves, all or nothing: the statements in order. */
+  auditedInsert(insert: SQL, audit: SQL): readonly SQL[];
+  /** A change and the audit rows it leaves, all or nothing: the statements in order; the last one answers the changed rows. */
+  auditedUpdate(change: AuditedUpdate): readonly SQL[];
+
+  /** Many rows, each the values of all columns in order, as the codecs encoded them: the statements, in batches. */
+  bulkInsert(rows: readonly BulkRows[]): Iterable<readonly BoundSql[]>;
+
+  /** The JSON text that a JSON column's stored value stands for, with every digit. */
+  storedJson(value: unknown): string;
+}
+
+/** A change of rows, with one audit row for each of them. */
+export interface AuditedUpdate {
+  readonly table: Table;
+  /** The rows to be changed; called with the table under the name in which the statement knows it. */
+  readonly where: (row: Table) => SQL;
+  /** Where only some are: their order and number, and whether those that others hold are passed over. */
+  readonly first?: { readonly orderBy: (row: Table) => SQL; readonly limit: string; readonly skipLocked: boolean };
+  /** The new values, by the column's key. */
+  readonly set: Readonly<Record<string, SQL>>;
+  /** The audit row's values in the order of audit_logs' columns, for a row. */
+  readonly audit: (row: Table) => readonly SQL[];
+  /** `audit` reads values as they were before the change. */
+  readonly readsOld: boolean;
+}
+
+/** A table's rows, encoded. */
+export interface BulkRows {
+  readonly table: Table;
+  readonly rows: readonly (readonly unknown[])[];
+}
+
+/** A statement with its values in place. */
+export interface BoundSql {
+  readonly sql: string;
+  readonly params: readonly unknown[];
+}

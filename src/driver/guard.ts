@@ -1,0 +1,115 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { TransactionAbortedError, TransactionScopeError } from '../errors.ts';
+import { Mutex } from './mutex.ts';
+import type { Driver, Isolation } from './port.ts';
+
+/** One open transaction or savepoint. What is called through it runs one after the other, and never after its end. */
+class Scope {
+  readonly queue = new Mutex();
+  open = true;
+  failure: unknown;
+
+  constructor(
+    readonly root: Driver,
+    readonly parent: Scope | undefined,
+  ) {}
+
+  /** Refuses what can no longer be done in this transaction. */
+  check(): void {
+    if (!this.open) throw new TransactionScopeError('This transaction has ended: its handle cannot be used any more');
+    if (this.failure !== undefined) throw new TransactionAbortedError({ cause: this.failure });
+  }
+}
+
+const innermost = new AsyncLocalStorage<Scope>();
+
+/**
+ * Adds to a bare driver what makes async transactions safe, the same on both databases:
+ *  - an outer handle used inside a transaction's callback throws: it would wait for itself (SQLite) or escape the
+ *    transaction (PostgreSQL);
+ *  - statements of one transaction run in order, so that a sibling cannot slip into a nested transaction's savepoint;
+ *  - a handle is dead once its transaction has ended;
+ *  - a failed statement dooms its transaction, as in PostgreSQL. A nested transaction contains the failure.
+ */
+export function guard(driver: Driver): Driver {
+  return guarded(driver, driver, undefined);
+}
+
+/** Whether an error is the failure of a statement (or of COMMIT) of the transaction itself, not the callback's own. */
+export function isOwnFailure(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && ownFailures.has(error);
+}
+
+const ownFailures = new WeakSet<object>();
+const remember = (error: unknown) => {
+  if (typeof error === 'object' && error !== null) ownFailures.add(error);
+};
+
+function guarded(driver: Driver, root: Driver, scope: Scope | undefined): Driver {
+  const refuseOuterHandle = () => {
+    for (let inner = innermost.getStore(); inner; inner = inner.parent)
+      if (inner.open && inner.root === root && inner.parent === scope)
+        throw new TransactionScopeError(
+          'Inside a transaction, use the handle that its callback was given: the outer one would wait for it, or escape it',
+        );
+  };
+
+  const enter = async <T>(work: () => Promise<T>): Promise<T> => {
+    refuseOuterHandle();
+    if (!scope) return work();
+    scope.check();
+    return scope.queue.run(() => {
+      scope.check();
+      return work();
+    });
+  };
+
+  const statement = <T>(work: () => Promise<T>): Promise<T> =>
+    enter(() =>
+      scope
+        ? work().catch((error) => {
+            remember(error);
+            scope.failure ??= error;
+            throw error;
+          })
+        : work(),
+    );
+
+  return {
+    exec: (query) => statement(() => driver.exec(query)),
+    batch: (queries) => statement(() => driver.batch(queries)),
+    transaction: <T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation) =>
+      enter(() => nested(driver, root, scope, work, isolation)),
+  };
+}
+
+async function nested<T>(
+  driver: Driver,
+  root: Driver,
+  parent: Scope | undefined,
+  work: (inner: Driver) => Promise<T>,
+  isolation: Isolation | undefined,
+): Promise<T> {
+  const scope = new Scope(root, parent);
+  let thrown: { readonly error: unknown } | undefined;
+  try {
+    return await driver.transaction(async (inner) => {
+      try {
+        const result = await innermost.run(scope, () => work(guarded(inner, root, scope)));
+        await scope.queue.idle(); // statements that nobody awaited still belong to it
+        if (scope.failure !== undefined) throw scope.failure;
+        return result;
+      } catch (error) {
+        thrown = { error };
+        throw error;
+      } finally {
+        scope.open = false; // before COMMIT or ROLLBACK
+      }
+    }, isolation);
+  } catch (error) {
+    if (!thrown || thrown.error !== error) remember(error); // BEGIN or COMMIT failed
+    throw error;
+  } finally {
+    scope.open = false; // BEGIN failed, or the connection is gone
+  }
+}

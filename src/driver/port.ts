@@ -1,0 +1,35 @@
+/** One SQL statement with its bound values, as the database takes them. */
+export interface Query {
+  readonly sql: string;
+  readonly params: readonly unknown[];
+  /** It only reads: SQLite answers it on its reading connection, beside a writer. */
+  readonly reads: boolean;
+}
+
+/** Rows as arrays of column values, in the order of the SELECT or RETURNING list, and how many rows were changed or read. */
+export interface Result {
+  readonly rows: readonly (readonly unknown[])[];
+  readonly count: number;
+}
+
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
+
+/**
+ * A database, or one open transaction on it: the same shape at every nesting level. All that reaches a database goes
+ * through these three methods; all that they throw is a StoreError.
+ */
+export interface Driver {
+  exec(query: Query): Promise<Result>;
+
+  /** Several statements, in order, all or none. Answers the last one's result. */
+  batch(queries: readonly Query[]): Promise<Result>;
+
+  /** Runs `work` in a transaction; inside one already, in a savepoint. A throw rolls back and is thrown on. */
+  transaction<T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T>;
+}
+
+/** A driver that owns its connections. */
+export interface Connection extends Driver {
+  /** Waits for what is under way, then gives every resource back. Called once. */
+  close(): Promise<void>;
+}

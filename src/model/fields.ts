@@ -1,0 +1,24 @@
+import { z } from 'zod';
+
+/** A UUID of any version, in the one spelling that both databases compare equal. */
+export const uuid = z.guid().toLowerCase();
+
+const storable = (text: string) => !text.includes('\0') && text.isWellFormed();
+
+/** Text for a TEXT column: PostgreSQL refuses U+0000, and a lone surrogate would be replaced on both databases. */
+export const text = z.string().refine(storable, 'holds U+0000 or a lone surrogate, which a text column cannot store');
+
+/** Text of 1 to `max` characters. */
+export const limitedText = (max: number) => text.min(1).max(max);
+
+/** Text of 1 to `max` characters; null clears, undefined keeps. */
+export const optionalText = (max: number) => limitedText(max).nullish();
+
+/** A label that a user gives. */
+export const tag = limitedText(200);
+
+/** Who does something: a user name, or a service such as `system`. */
+export const actor = limitedText(200);
+
+/** JSON of any shape: what it may hold is checked where it is encoded. */
+export const anyJson = z.custom<unknown>((value) => value !== undefined, 'is required');

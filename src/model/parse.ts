@@ -1,0 +1,19 @@
+import type { z } from 'zod';
+import { joinPath } from '../codecs/json.ts';
+import { ValidationError } from '../errors.ts';
+import { uuid } from './fields.ts';
+
+/** Checks an input against its schema; `path` is where the input stands in the call. */
+export function parse<S extends z.ZodType>(schema: S, input: unknown, path = ''): z.output<S> {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw new ValidationError(
+    parsed.error.issues.map((issue) => ({
+      path: joinPath(path, issue.path),
+      message: issue.message.replace(/^[A-Z]/, (letter) => letter.toLowerCase()),
+    })),
+  );
+}
+
+/** Checks an id, and spells it as it is stored. */
+export const parseId = (id: string, path = 'id'): string => parse(uuid, id, path);

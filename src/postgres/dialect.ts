@@ -1,0 +1,159 @@
+import { aliasedTable, type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
+import { PgDialect } from 'drizzle-orm/pg-core';
+import { RawJson } from '../codecs/json.ts';
+import { fromJsonb, JSONB_MARKER, toJsonb, toJsonbString } from '../codecs/jsonb.ts';
+import type { AuditedUpdate, BoundSql, BulkRows, Dialect } from '../driver/dialect.ts';
+import { foldAscii, jsonNeedle, likePattern } from '../driver/like.ts';
+import { bound } from '../driver/statement.ts';
+import { asTables, type Tables } from '../repositories/tables.ts';
+import * as schema from './schema.ts';
+
+const writer = new PgDialect();
+const tables: Tables = asTables(schema);
+
+/** A bulk insert's statement is one JSON text: small enough for the server's memory, large enough to fill its time. */
+const BATCH_ROWS = 1000;
+const BATCH_CHARS = 4_000_000;
+
+const type = (column: Column) => sql.raw(column.getSQLType());
+
+const names = (table: Table) =>
+  sql.join(
+    Object.values(getTableColumns(table)).map((column) => sql.identifier(column.name)),
+    sql`, `,
+  );
+
+const assignments = (table: Table, set: Readonly<Record<string, SQL>>) =>
+  sql.join(
+    Object.entries(set).map(([key, value]) => sql`${sql.identifier(getTableColumns(table)[key]?.name ?? key)} = ${value}`),
+    sql`, `,
+  );
+
+const idOf = (table: Table) => getTableColumns(table).id as Column; // audited tables have an id
+
+const json = (name: string) => sql`${bound(name, toJsonb)}::jsonb`;
+// the collation "C" folds ASCII letters and no others, and compares bytes
+const folded = (text: SQL) => sql`lower(${text} collate "C")`;
+
+export const dialect: Dialect = {
+  name: 'postgres',
+  tables,
+  write: (statement) => writer.sqlToQuery(statement),
+
+  value: (column, name) => sql`${bound(name, (value: unknown) => column.mapToDriverValue(value))}::${type(column)}`,
+  stored: (column, name) => sql`${bound(name)}::${type(column)}`,
+  json,
+  later: (column, name) => sql`greatest(${dialect.value(column, name)}, ${column} + interval '1 millisecond')`,
+  sameInstant: (column, name) => sql`${column} = ${dialect.value(column, name)}`,
+  limit: (name) => sql`${bound(name)}`,
+  forUpdate: ({ skipLocked } = { skipLocked: false }) => (skipLocked ? sql` for update skip locked` : sql` for update`),
+
+  includes: (column, name) =>
+    sql`${column} @> ${bound(name, (text: string) => JSON.stringify([toJsonbString(text)]))}::jsonb`,
+  textContains: (column, name) =>
+    sql`${folded(sql`${column}`)} like ${bound(name, (text: string) => likePattern(foldAscii(text)))} escape '\\'`,
+  jsonContains: (column, name) =>
+    sql`${folded(sql`${column}::text`)} like ${bound(name, (text: string) =>
+      likePattern(foldAscii(jsonNeedle(toJsonbString(text)))),
+    )} escape '\\'`,
+
+  append: (column, name) => sql`${column} || jsonb_build_array(${json(name)})`,
+  union: (column, name) => sql`${column} || (
+    select coalesce(jsonb_agg(value order by position), '[]'::jsonb) from (
+      select value, min(position) as position from jsonb_array_elements(${json(name)}) with ordinality as added (value, position)
+      where not ${column} @> jsonb_build_array(value) group by value
+    ) as missing)`,
+  except: (column, name) => sql`(
+    select coalesce(jsonb_agg(value order by position), '[]'::jsonb)
+    from jsonb_array_elements(${column}) with ordinality as kept (value, position)
+    where value not in (select jsonb_array_elements(${json(name)})))`,
+  merge: (column, name) => sql`${column} || ${bound(name, (pairs: Pairs) => toJsonb(objectOf(pairs)))}::jsonb`,
+  jsonText: (column, path) => sql`(${column} #>> ${sql.raw(`'{${path.join(',')}}'`)}) collate "C"`,
+
+  object: (members) =>
+    sql`jsonb_build_object(${sql.join(
+      Object.entries(members).flatMap(([key, value]) => [sql.raw(`'${key}'`), value]),
+      sql`, `,
+    )})`,
+  jsonString: (expression) =>
+    sql`to_jsonb(replace(${expression}::text, ${sql.raw(`'${JSONB_MARKER.plain}'`)}, ${sql.raw(`'${JSONB_MARKER.escaped}'`)}))`,
+  nth: (column, name) => sql`(${bound(name)}::jsonb ->> (row_number() over () - 1)::integer)::${type(column)}`,
+
+  // one statement, so one round trip and no BEGIN and COMMIT; the foreign key is checked at its end
+  auditedInsert: (insert, audit) => [sql`with logged as (${audit}) ${insert}`],
+  auditedUpdate,
+  bulkInsert,
+  storedJson: (value) => fromJsonb(String(value)),
+};
+
+type Pairs = readonly (readonly [string, RawJson])[];
+const objectOf = (pairs: Pairs) =>
+  new RawJson(`{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${value.text}`).join(',')}}`, 0, false);
+
+/** One statement: the change, and the audit rows that are selected from what it changed (or, locked, from before). */
+function auditedUpdate({ table, where, first, set, audit, readsOld }: AuditedUpdate): readonly SQL[] {
+  const subject = aliasedTable(table, 'subject');
+  const logged = sql`insert into ${tables.auditLogs} (${names(tables.auditLogs)}) select ${sql.join([...audit(subject)], sql`, `)} from "subject"`;
+  const update = (condition: SQL) =>
+    sql`update ${table} set ${assignments(table, set)} where ${condition} returning ${names(table)}`;
+  if (!readsOld && !first)
+    return [sql`with "subject" as (${update(where(table))}), logged as (${logged}) select ${names(table)} from "subject"`];
+  const order = first ? sql` order by ${first.orderBy(table)} limit ${dialect.limit(first.limit)}` : sql``;
+  const lock = dialect.forUpdate({ skipLocked: first?.skipLocked ?? false });
+  return [
+    sql`with "subject" as materialized (select * from ${table} where ${where(table)}${order}${lock}), changed as (${update(
+      sql`${idOf(table)} in (select id from "subject")`,
+    )}), logged as (${logged}) select ${names(table)} from changed`,
+  ];
+}
+
+function* bulkInsert(targets: readonly BulkRows[]): Iterable<readonly BoundSql[]> {
+  const statements = targets.map(({ table, rows }) => {
+    const columns = Object.values(getTableColumns(table));
+    const list = columns.map(({ name }) => `"${name}"`).join(', ');
+    // jsonb_to_recordset makes SQL's NULL of JSON's null
+    const selected = columns
+      .map((column) =>
+        column.notNull && column.getSQLType() === 'jsonb'
+          ? `coalesce("${column.name}", 'null'::jsonb)`
+          : `"${column.name}"`,
+      )
+      .join(', ');
+    const record = columns.map((column) => `"${column.name}" ${column.getSQLType()}`).join(', ');
+    return {
+      sql: `insert into "${getTableName(table)}" (${list}) select ${selected} from jsonb_to_recordset($1::jsonb) as rows (${record})`,
+      write: rowWriter(columns),
+      rows,
+    };
+  });
+  const count = Math.max(...targets.map(({ rows }) => rows.length));
+  for (let start = 0; start < count; ) {
+    const texts = statements.map(() => [] as string[]);
+    let chars = 0;
+    for (let taken = 0; taken < BATCH_ROWS && chars < BATCH_CHARS && start < count; taken++, start++)
+      statements.forEach(({ rows, write }, i) => {
+        const row = rows[start];
+        if (!row) return;
+        const text = write(row);
+        chars += text.length;
+        texts[i]?.push(text);
+      });
+    yield statements.flatMap(({ sql }, i) => (texts[i]?.length ? [{ sql, params: [`[${texts[i]?.join(',')}]`] }] : []));
+  }
+}
+
+/** An encoded row as the text of a JSON object. A JSON column's value is JSON already; NULL is left out. */
+function rowWriter(columns: readonly Column[]): (row: readonly unknown[]) => string {
+  const parts = columns.map((column) => ({
+    start: `${JSON.stringify(column.name)}:`,
+    isJson: column.getSQLType() === 'jsonb',
+  }));
+  return (row) => {
+    const members: string[] = [];
+    parts.forEach(({ start, isJson }, i) => {
+      const value = row[i];
+      if (value !== null) members.push(start + (isJson ? String(value) : JSON.stringify(value)));
+    });
+    return `{${members.join(',')}}`;
+  };
+}

@@ -1,0 +1,89 @@
+import type Postgres from 'postgres';
+import { migrations } from 'migrations:postgres';
+import { ConfigurationError, DriverMissingError } from '../errors.ts';
+import { Migrator } from '../migrations/migrator.ts';
+import { type PostgresOptions, parseOptions, postgresOptions, settingsOf } from '../options.ts';
+import { Store } from '../store.ts';
+import { dialect } from './dialect.ts';
+import { PostgresConnection } from './driver.ts';
+import { migrationTarget } from './migrations.ts';
+import { checkPostgresUrl } from './url.ts';
+
+export type { PostgresOptions } from '../options.ts';
+export type { Store } from '../store.ts';
+
+/**
+ * Opens a PostgreSQL store.
+ *
+ * @example
+ * const store = await openPostgresStore('postgres://user:password@host/database', { poolSize: 4 })
+ *
+ * @throws ConfigurationError, DriverMissingError, ConnectionError, MigrationError.
+ */
+export async function openPostgresStore(url: string, options: PostgresOptions = {}): Promise<Store> {
+  const { migrations: how, ...settings } = parseOptions(postgresOptions, options);
+  checkPostgresUrl(url);
+  const connection = new PostgresConnection(connect(await load(), url, settings), settings.prepare);
+  const migrator = new Migrator(migrationTarget(connection), migrations);
+  const store = new Store({ connection, dialect, migrator, settings: settingsOf({ migrations: how, ...settings }) });
+  try {
+    if (how === 'auto') await migrator.migrate();
+    else if (how === 'verify') await migrator.verify();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
+
+async function load(): Promise<typeof Postgres> {
+  try {
+    return (await import('postgres')).default;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && /MODULE_NOT_FOUND/.test(String(error.code)))
+      throw new DriverMissingError('postgres');
+    throw error;
+  }
+}
+
+const asText = (value: unknown) => value;
+
+interface ConnectOptions {
+  readonly poolSize: number;
+  readonly connectTimeoutSeconds: number;
+  readonly idleTimeoutSeconds?: number | undefined;
+  readonly prepare: boolean;
+  readonly ssl?: PostgresOptions['ssl'] | undefined;
+  readonly applicationName: string;
+  readonly durability: 'power-loss' | 'process';
+}
+
+function connect(postgres: typeof Postgres, url: string, options: ConnectOptions): Postgres.Sql {
+  const { poolSize, connectTimeoutSeconds, idleTimeoutSeconds, prepare, ssl, applicationName, durability } = options;
+  try {
+    return postgres(url, {
+      max: poolSize,
+      connect_timeout: connectTimeoutSeconds,
+      prepare,
+      ...(idleTimeoutSeconds === undefined ? {} : { idle_timeout: idleTimeoutSeconds }),
+      ...(ssl === undefined ? {} : { ssl }),
+      fetch_types: false, // a query at every connect, for arrays, which the schema does not have
+      onnotice: () => {},
+      // the codecs own the conversion: the driver hands over and takes text, or jsonb would be encoded twice
+      types: {
+        timestamptz: { to: 1184, from: [1184], serialize: asText, parse: asText },
+        jsonb: { to: 3802, from: [114, 3802], serialize: asText, parse: asText },
+      } as unknown as Record<string, Postgres.PostgresType>,
+      connection: {
+        application_name: applicationName,
+        // what timestamps are read by; PgBouncer keeps these two per client
+        TimeZone: 'UTC',
+        DateStyle: 'ISO',
+        ...(durability === 'process' ? { synchronous_commit: 'off' } : {}),
+      } as Partial<Postgres.ConnectionParameters>,
+    }) as Postgres.Sql;
+  } catch {
+    // no cause: the driver's message may quote the URL
+    throw new ConfigurationError('PostgreSQL URL: the driver cannot read it');
+  }
+}

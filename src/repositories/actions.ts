@@ -1,0 +1,386 @@
+import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
+import { z } from 'zod';
+import { bound } from '../driver/statement.ts';
+import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
+import { type Action, type ActionType, type ClaimedAction, type Lease, type NewAction, newAction } from '../model/action.ts';
+import type { AuditAction } from '../model/audit-log.ts';
+import { anyJson, limitedText, text, uuid } from '../model/fields.ts';
+import type { JsonInput, JsonObject } from '../model/json.ts';
+import { leaseOf } from '../model/lease.ts';
+import { parse, parseId } from '../model/parse.ts';
+import { APPROVAL_STATUSES, type ApprovalStatus } from '../model/values.ts';
+import { Approvals } from './approvals.ts';
+import { entry } from './audit.ts';
+import { Conditions } from './conditions.ts';
+import { type Context, json, newId } from './context.ts';
+import { clampLimit } from './page.ts';
+import { Repository } from './repository.ts';
+
+/** Which actions a list holds. */
+export interface ActionFilter {
+  readonly incidentId?: string | undefined;
+  readonly status?: ApprovalStatus | readonly ApprovalStatus[] | undefined;
+  readonly type?: ActionType | readonly ActionType[] | undefined;
+  /** Proposed at this time or later. */
+  readonly since?: Date | undefined;
+  /** Proposed before this time. */
+  readonly until?: Date | undefined;
+}
+
+/** The orders of a list of actions, by the time of proposal. */
+export type ActionSort = 'newest' | 'oldest';
+
+/** Who claims, how many, and for how long. */
+export interface ClaimOptions {
+  readonly worker: string;
+  /** Actions at most: 1 by default, 200 at most. */
+  readonly limit?: number;
+  /** Milliseconds until another worker may take over: 60,000 by default. */
+  readonly leaseMs?: number;
+}
+
+/** How an execution ended. */
+export interface Outcome {
+  /** The token of the claim's lease; asked for when the action was claimed. */
+  readonly lease?: string | undefined;
+  /** What came of it: any JSON. */
+  readonly result?: JsonInput | null | undefined;
+}
+
+const names = (name: z.ZodType<string>) => z.union([name, z.array(name)]).optional();
+const filterSchema = z.strictObject({
+  incidentId: uuid.optional(),
+  status: names(z.enum(APPROVAL_STATUSES)),
+  type: names(limitedText(100)),
+  since: z.date().optional(),
+  until: z.date().optional(),
+});
+
+const leaseMs = z.number().int().min(1).max(86_400_000).default(60_000);
+const claimOptions = z.strictObject({ worker: limitedText(200), limit: z.number().optional(), leaseMs });
+const outcome = z.strictObject({ lease: z.string().optional(), result: anyJson.nullish() });
+const reasonOption = z.strictObject({ reason: text.max(10_000).nullish() });
+
+/**
+ * The response actions, from proposal to execution: pending → auto_approved, approved or denied; approved or
+ * auto_approved → executed or failed. Every other move is a ConflictError. Every write leaves its audit row in the same
+ * transaction.
+ */
+export class Actions extends Repository<'actions', ActionFilter, ActionSort> {
+  /** @internal */
+  protected readonly sorts = {
+    newest: { column: 'createdAt', descending: true },
+    oldest: { column: 'createdAt', descending: false },
+  } as const;
+
+  /**
+   * Proposes an action, to be approved. Audit entry: `action_proposed`.
+   *
+   * @throws ForeignKeyError when the incident does not exist; ValidationError.
+   */
+  async propose(action: NewAction): Promise<Action> {
+    const checked = parse(newAction, action);
+    const { incidentId, actionType, reason } = checked;
+    const id = checked.id ?? newId();
+    const priority = checked.priority ?? 50;
+    return this.insertAudited(
+      {
+        id,
+        incidentId,
+        actionType,
+        target: json(this.cx, checked.target, 'target'),
+        parameters: json(this.cx, checked.parameters ?? {}, 'parameters'),
+        reason,
+        priority,
+        approvalStatus: 'pending',
+        approvedBy: null,
+        approvalTimestamp: null,
+        result: null,
+        createdAt: this.cx.settings.now(),
+        executedAt: null,
+      },
+      entry(this.cx, 'action_proposed', { action_id: id, action_type: actionType, priority }),
+    );
+  }
+
+  /**
+   * Approves a pending action, in the name of the store's actor. An action whose approval was requested at some level is
+   * approved by deciding those requests. Audit entry: `action_approved`.
+   *
+   * @throws NotFoundError; ConflictError when it is not pending, or approval requests are undecided or have expired.
+   */
+  async approve(id: string, options: { readonly reason?: string | null } = {}): Promise<Action> {
+    return this.#settle(id, 'approved', 'action_approved', options);
+  }
+
+  /** Approves a pending action by policy; else as `approve`. Audit entry: `action_approved`, to `auto_approved`. */
+  async autoApprove(id: string, options: { readonly reason?: string | null } = {}): Promise<Action> {
+    return this.#settle(id, 'auto_approved', 'action_approved', options);
+  }
+
+  /**
+   * Denies a pending action; its undecided approval requests expire with it. Audit entry: `action_denied`.
+   *
+   * @throws NotFoundError; ConflictError when it is not pending.
+   */
+  async deny(id: string, options: { readonly reason?: string | null } = {}): Promise<Action> {
+    return this.#settle(id, 'denied', 'action_denied', options);
+  }
+
+  /**
+   * Takes approved actions for execution, the lowest priority number first, then the oldest: each is handed to one worker,
+   * until its lease ends. Then another worker may claim it, with a new lease; the old one's token is worth nothing from then
+   * on. Audit entry of each: `action_claimed`. Empty when nothing is ready.
+   */
+  async claim(options: ClaimOptions): Promise<readonly ClaimedAction[]> {
+    const { worker, limit, leaseMs } = parse(claimOptions, options);
+    const { dialect, settings } = this.cx;
+    const count = clampLimit(limit ?? 1);
+    const now = settings.now();
+    const until = new Date(now.getTime() + leaseMs).toISOString();
+    const ids = Array.from({ length: count }, newId);
+    const lease: Lease = { worker, token: newId(), until };
+    const claimed = await this.changeAudited(
+      'claim',
+      {
+        where: (row) => this.#isReady(row),
+        first: { orderBy: readyOrder, limit: 'limit', skipLocked: true },
+        set: { result: dialect.value(this.table.result, 'lease') },
+        values: { now_text: now.toISOString(), lease: json(this.cx, { lease }, 'lease'), limit: count },
+        entry: this.#entryOf('action_claimed', { worker, until }, true),
+      },
+      ids,
+    );
+    return claimed.sort(byReadiness).map((action) => ({ ...action, lease: leaseOf(action) ?? lease }));
+  }
+
+  /**
+   * Prolongs a claim whose lease has not been taken over. Audit entry: `action_lease_renewed`.
+   *
+   * @throws NotFoundError; ConflictError when the token is not that of the action's lease.
+   */
+  async renew(id: string, lease: Lease, options: { readonly leaseMs?: number } = {}): Promise<ClaimedAction> {
+    const { leaseMs: length } = parse(z.strictObject({ leaseMs }), options);
+    const { worker, token } = lease;
+    const until = new Date(this.cx.settings.now().getTime() + length).toISOString();
+    const renewed: Lease = { worker, token, until };
+    const action = await this.#held(id, token, 'renew', 'action_lease_renewed', { worker, until }, { lease: { ...renewed } });
+    return { ...action, lease: renewed };
+  }
+
+  /**
+   * Gives a claimed action back, so that another worker may claim it at once. Audit entry: `action_released`.
+   *
+   * @throws NotFoundError; ConflictError when the token is not that of the action's lease.
+   */
+  async release(id: string, { worker, token }: Lease): Promise<Action> {
+    return this.#held(id, token, 'release', 'action_released', { worker }, null);
+  }
+
+  /**
+   * Records that an approved action was executed. Audit entry: `action_executed`.
+   *
+   * @throws NotFoundError; ConflictError when it is not approved, or was claimed and the lease's token is not given.
+   */
+  async complete(id: string, options: Outcome = {}): Promise<Action> {
+    return this.#finish(id, 'executed', 'action_executed', options);
+  }
+
+  /**
+   * Records that the execution of an approved action failed. Audit entry: `action_failed`.
+   *
+   * @throws NotFoundError; ConflictError when it is not approved, or was claimed and the lease's token is not given.
+   */
+  async fail(id: string, options: Outcome = {}): Promise<Action> {
+    return this.#finish(id, 'failed', 'action_failed', options);
+  }
+
+  /** Lists approved actions that no worker holds, in the order in which `claim` takes them: 50 by default, 200 at most. */
+  async listReady(options: { readonly limit?: number } = {}): Promise<readonly Action[]> {
+    const { limit } = parse(z.strictObject({ limit: z.number().optional() }), options);
+    const statement = this.read(
+      'listReady',
+      () =>
+        sql`select ${this.columns()} from ${this.table} where ${this.#isReady(this.table)} order by ${readyOrder(this.table)} limit ${this.cx.dialect.limit('limit')}`,
+    );
+    return this.decodeAll(
+      await this.cx.driver.exec(
+        statement.query({ now_text: this.cx.settings.now().toISOString(), limit: clampLimit(limit) }),
+      ),
+    );
+  }
+
+  /**
+   * Settles an action whose approvals were decided, within the transaction of that decision.
+   *
+   * @internal
+   */
+  async settleDecided(id: string, to: 'approved' | 'denied', reason: string | null): Promise<Action> {
+    return this.#move(id, to, to === 'approved' ? 'action_approved' : 'action_denied', reason);
+  }
+
+  /**
+   * Locks an action until the transaction ends; it is pending, or this throws. Whoever decides on an action or requests
+   * approval of it goes through here first, so that they see each other's work.
+   *
+   * @internal
+   */
+  async lockPending(id: string): Promise<Action> {
+    const { dialect, driver, statements } = this.cx;
+    const lock = statements.one(
+      'actions.lock',
+      () => sql`select ${this.columns()} from ${this.table} where ${this.byId(this.table)}${dialect.forUpdate()}`,
+      { reads: false },
+    );
+    const [action] = this.decodeAll(await driver.exec(lock.query({ id })));
+    if (!action) throw new NotFoundError(this.tableName, id);
+    if (action.approvalStatus !== 'pending') throw new ConflictError(this.tableName, id, 'it is not pending');
+    return action;
+  }
+
+  /** @internal */
+  protected conditions(filter: ActionFilter): Conditions {
+    const { incidentId, status, type, since, until } = parse(filterSchema, filter, 'filter');
+    const t = this.table;
+    return new Conditions(this.cx.dialect)
+      .oneOf(t.incidentId, incidentId)
+      .oneOf(t.approvalStatus, status)
+      .oneOf(t.actionType, type)
+      .from(t.createdAt, since)
+      .before(t.createdAt, until);
+  }
+
+  async #settle(id: string, to: 'approved' | 'auto_approved' | 'denied', action: AuditAction, options: object): Promise<Action> {
+    const key = parseId(id);
+    const { reason } = parse(reasonOption, options);
+    return this.cx.driver.transaction(async (driver) => {
+      const cx: Context = { ...this.cx, driver };
+      const actions = new Actions(cx, 'actions');
+      const approvals = new Approvals(cx, 'approvals');
+      await actions.lockPending(key);
+      if (to === 'denied') await approvals.expireOf(key, 'the action was denied');
+      else if (!(await approvals.allGranted(key)))
+        throw new ConflictError(this.tableName, key, 'approval was requested and not all of it is granted');
+      return actions.#move(key, to, action, reason ?? null);
+    });
+  }
+
+  #move(id: string, to: ApprovalStatus, action: AuditAction, reason: string | null): Promise<Action> {
+    const { dialect, settings, actor } = this.cx;
+    const t = this.table;
+    return this.changeOne('settle', id, {
+      set: {
+        approvalStatus: dialect.value(t.approvalStatus, 'to'),
+        approvedBy: dialect.value(t.approvedBy, 'by'),
+        approvalTimestamp: dialect.value(t.approvalTimestamp, 'at'),
+      },
+      values: { to, by: actor, at: settings.now() },
+      where: (row) => sql`${columnsOf(row).approvalStatus} = 'pending'`,
+      unless: 'it is not pending',
+      entry: entry(this.cx, action, { action_id: id, from: 'pending', to, ...(reason ? { reason } : {}) }),
+    });
+  }
+
+  /** Changes the lease of an action that this token holds. */
+  async #held(
+    id: string,
+    token: string,
+    name: string,
+    action: AuditAction,
+    details: JsonObject,
+    result: JsonObject | null,
+  ): Promise<Action> {
+    const { dialect } = this.cx;
+    const key = parseId(id);
+    return this.changeOne(name, key, {
+      set: { result: dialect.value(this.table.result, 'result') },
+      values: { token: parse(uuid, token, 'lease'), result: result && json(this.cx, result, 'result') },
+      where: (row) => sql`${executable(row)} and ${this.#leaseText(row, 'token')} = ${bound('token')}`,
+      unless: 'this lease does not hold it',
+      entry: entry(this.cx, action, { action_id: key, ...details }),
+    });
+  }
+
+  async #finish(id: string, to: 'executed' | 'failed', action: AuditAction, options: Outcome): Promise<Action> {
+    const key = parseId(id);
+    const { lease, result } = parse(outcome, options);
+    if (lease !== undefined && !uuid.safeParse(lease).success)
+      throw new ValidationError([{ path: 'lease', message: 'is not the token of a lease' }]);
+    const { dialect, settings } = this.cx;
+    const t = this.table;
+    const state = dialect.jsonString;
+    return this.changeOne(`finish${lease === undefined ? '' : ' held'}`, key, {
+      set: {
+        approvalStatus: dialect.value(t.approvalStatus, 'to'),
+        result: dialect.value(t.result, 'result'),
+        executedAt: dialect.value(t.executedAt, 'at'),
+      },
+      values: {
+        to,
+        token: lease,
+        result: result === undefined || result === null ? null : json(this.cx, result, 'result'),
+        at: settings.now(),
+      },
+      where: (row) =>
+        lease === undefined
+          ? sql`${executable(row)} and ${this.#leaseText(row, 'token')} is null`
+          : sql`${executable(row)} and ${this.#leaseText(row, 'token')} = ${bound('token')}`,
+      unless: 'it is not approved, or another lease holds it',
+      entry: entry(this.cx, action, null, {
+        made: {
+          shape: 'finish',
+          old: true,
+          values: { action_id: key },
+          details: (row) =>
+            dialect.object({
+              action_id: state(columnsOf(row).id),
+              from: state(columnsOf(row).approvalStatus),
+              to: state(dialect.value(t.approvalStatus, 'to')),
+            }),
+        },
+      }),
+    });
+  }
+
+  #isReady(row: Table): SQL {
+    const until = this.#leaseText(row, 'until');
+    return sql`${executable(row)} and (${until} is null or ${until} <= ${bound('now_text')})`;
+  }
+
+  #leaseText(row: Table, member: keyof Lease): SQL {
+    return this.cx.dialect.jsonText(columnsOf(row).result, ['lease', member]);
+  }
+
+  /** An entry for each of several actions, whose ids only the database knows. */
+  #entryOf(action: AuditAction, details: { readonly worker: string; readonly until: string }, several: boolean) {
+    const { dialect } = this.cx;
+    const audit = dialect.tables.auditLogs;
+    return entry(this.cx, action, null, {
+      several,
+      made: {
+        shape: 'claim',
+        old: false,
+        values: details,
+        details: (row) =>
+          dialect.object({
+            action_id: dialect.jsonString(columnsOf(row).id),
+            worker: dialect.jsonString(dialect.value(audit.actor, 'worker')),
+            until: dialect.jsonString(dialect.value(audit.actor, 'until')),
+          }),
+      },
+    });
+  }
+}
+
+const executable = (row: Table) => sql`${columnsOf(row).approvalStatus} in ('approved', 'auto_approved')`;
+
+const readyOrder = (row: Table) => {
+  const { priority, createdAt, id } = columnsOf(row);
+  return sql`${priority}, ${createdAt}, ${id}`;
+};
+
+const byReadiness = (a: Action, b: Action) =>
+  a.priority - b.priority || a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
+
+/** The columns of actions, also under another name in a statement. */
+const columnsOf = (row: Table) => getTableColumns(row) as Record<keyof Action, Column>;

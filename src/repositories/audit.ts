@@ -1,0 +1,72 @@
+import { type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
+import type { Values } from '../driver/statement.ts';
+import type { AuditAction } from '../model/audit-log.ts';
+import type { JsonObject } from '../model/json.ts';
+import { type Context, json, newId } from './context.ts';
+
+/** How the audit row of a change is made. */
+export interface Entry {
+  /** Equal shapes have equal SQL. */
+  readonly shape: string;
+  readonly values: Values;
+  /** Reads columns of the row as they were before the change. */
+  readonly readsOld: boolean;
+  /** The audit row's columns, in the order of audit_logs, for the changed row. */
+  readonly columns: (cx: Context, row: Table) => readonly SQL[];
+}
+
+interface EntryOptions {
+  /** The audit rows are several: their ids are dealt out of a list. */
+  readonly several?: boolean;
+  /** Details that the database makes of the row; `old` when they read it as it was before the change. */
+  readonly made?: { readonly shape: string; readonly old: boolean; readonly details: (row: Table) => SQL; readonly values?: Values };
+  /** An action that depends on the row. */
+  readonly actionOf?: (row: Table) => SQL;
+}
+
+/** An audit entry whose action, and details unless they are `made`, are known beforehand. */
+export function entry(cx: Context, action: AuditAction, details: JsonObject | null, options: EntryOptions = {}): Entry {
+  const { made, several = false, actionOf } = options;
+  const audit = cx.dialect.tables.auditLogs;
+  return {
+    shape: `${several ? 'several ' : ''}${actionOf ? 'either ' : ''}${made?.shape ?? ''}`,
+    values: {
+      ...made?.values,
+      audit_action: action,
+      audit_details: details && json(cx, details, 'details'),
+    },
+    readsOld: (made?.old ?? false) || actionOf !== undefined,
+    columns: ({ dialect }, row) => [
+      several ? dialect.nth(audit.id, 'audit_ids') : dialect.value(audit.id, 'audit_id'),
+      sql`${incidentOf(row)}`,
+      actionOf ? actionOf(row) : dialect.value(audit.action, 'audit_action'),
+      dialect.value(audit.actor, 'audit_actor'),
+      made ? made.details(row) : dialect.value(audit.details, 'audit_details'),
+      dialect.value(audit.createdAt, 'audit_at'),
+    ],
+  };
+}
+
+/** The incident that a row of incidents, actions or approvals belongs to. */
+function incidentOf(row: Table): Column {
+  const columns = getTableColumns(row);
+  return (columns.incidentId ?? columns.id) as Column; // incidents themselves have only an id
+}
+
+/** The values that every audit row has. */
+export const auditValues = (cx: Context, _entry: Entry, ids: string | readonly string[] = 'one'): Values => ({
+  ...(ids === 'one' ? { audit_id: newId() } : { audit_ids: JSON.stringify(ids) }),
+  audit_actor: cx.actor,
+  audit_at: cx.settings.now(),
+});
+
+/** The insert of the audit row that goes with a row that is inserted itself: its values are bound under the columns' keys. */
+export function auditSelect(cx: Context, { columns }: Entry, table: Table): SQL {
+  const { dialect } = cx;
+  const audit = dialect.tables.auditLogs;
+  const own = getTableColumns(table);
+  const key = 'incidentId' in own ? 'incidentId' : 'id';
+  const values = columns(cx, table).map((value, i) => (i === 1 ? dialect.value(own[key] as Column, key) : value));
+  const names = Object.values(getTableColumns<Table>(audit)).map(({ name }) => sql.identifier(name));
+  return sql`insert into ${sql.identifier(getTableName(audit))} (${sql.join(names, sql`, `)}) values (${sql.join(values, sql`, `)})`;
+}

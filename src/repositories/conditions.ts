@@ -1,0 +1,87 @@
+import { type Column, type SQL, sql } from 'drizzle-orm';
+import type { Dialect } from '../driver/dialect.ts';
+import type { Values } from '../driver/statement.ts';
+
+/** The conditions that a filter asks for. Their shapes make the name of the statement; their values are bound to it. */
+export class Conditions {
+  readonly #parts: { readonly shape: string; readonly sql: () => SQL }[] = [];
+  readonly #values: Record<string, unknown> = {};
+
+  constructor(private readonly dialect: Dialect) {}
+
+  /** Tells which conditions there are: equal shapes have equal SQL. */
+  get shape(): string {
+    return this.#parts.map(({ shape }) => shape).join();
+  }
+
+  get values(): Values {
+    return this.#values;
+  }
+
+  /** ` where …`, or nothing. */
+  where(...more: SQL[]): SQL {
+    const all = [...this.#parts.map((part) => part.sql()), ...more];
+    return all.length ? sql` where ${sql.join(all, sql` and `)}` : sql``;
+  }
+
+  add(shape: string, condition: () => SQL, values: Values = {}): this {
+    this.#parts.push({ shape, sql: condition });
+    Object.assign(this.#values, values);
+    return this;
+  }
+
+  /** The column has one of these values; an empty list matches nothing. */
+  oneOf(column: Column, wanted: string | readonly string[] | undefined): this {
+    if (wanted === undefined) return this;
+    const values = typeof wanted === 'string' ? [wanted] : [...new Set(wanted)];
+    const names = this.#bind(column.name, values);
+    return this.add(`${column.name}:${names.length}`, () =>
+      names.length
+        ? sql`${column} in (${sql.join(
+            names.map((name) => this.dialect.value(column, name)),
+            sql`, `,
+          )})`
+        : sql`1 = 0`,
+    );
+  }
+
+  /** The time is this or later. */
+  from(column: Column, time: Date | undefined): this {
+    const name = `${column.name}_from`;
+    if (time === undefined) return this;
+    return this.add(name, () => sql`${column} >= ${this.dialect.value(column, name)}`, { [name]: time });
+  }
+
+  /** The time is before this. */
+  before(column: Column, time: Date | undefined): this {
+    const name = `${column.name}_before`;
+    if (time === undefined) return this;
+    return this.add(name, () => sql`${column} < ${this.dialect.value(column, name)}`, { [name]: time });
+  }
+
+  present(column: Column, wanted: boolean | undefined): this {
+    if (wanted === undefined) return this;
+    return wanted
+      ? this.add(`${column.name}+`, () => sql`${column} is not null`)
+      : this.add(`${column.name}-`, () => sql`${column} is null`);
+  }
+
+  /** The JSON array of strings holds any, or all, of these. */
+  includes(column: Column, wanted: string | readonly string[] | undefined, how: 'any' | 'all'): this {
+    if (wanted === undefined) return this;
+    const values = typeof wanted === 'string' ? [wanted] : [...new Set(wanted)];
+    const names = this.#bind(`${column.name}_${how}`, values);
+    const neutral = how === 'any' ? sql`1 = 0` : sql`1 = 1`;
+    return this.add(`${column.name}_${how}:${names.length}`, () => {
+      const parts = names.map((name) => this.dialect.includes(column, name));
+      return parts.length ? sql`(${sql.join(parts, how === 'any' ? sql` or ` : sql` and `)})` : neutral;
+    });
+  }
+
+  #bind(prefix: string, values: readonly string[]): readonly string[] {
+    return values.map((value, i) => {
+      this.#values[`${prefix}${i}`] = value;
+      return `${prefix}${i}`;
+    });
+  }
+}

@@ -1,0 +1,463 @@
+import { type Column, sql } from 'drizzle-orm';
+import { z } from 'zod';
+import type { RawJson } from '../codecs/json.ts';
+import type { Values } from '../driver/statement.ts';
+import { NotFoundError } from '../errors.ts';
+import { limitedText, tag } from '../model/fields.ts';
+import {
+  type Analysis,
+  type Enrichment,
+  type Incident,
+  type IncidentPatch,
+  incidentPatch,
+  type NewAnalysis,
+  type NewEnrichment,
+  type NewIncident,
+  newAnalysis,
+  newEnrichment,
+  newIncident,
+  type ProposedAction,
+  proposedAction,
+  tags as tagList,
+  ticketId as ticketText,
+} from '../model/incident.ts';
+import type { JsonObject } from '../model/json.ts';
+import { parse, parseId } from '../model/parse.ts';
+import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
+import { entry } from './audit.ts';
+import { insertMany } from './bulk.ts';
+import { Conditions } from './conditions.ts';
+import { json, newId } from './context.ts';
+import { type Change, Repository } from './repository.ts';
+
+/** Which incidents a list holds. Every member narrows it; what is left out, or undefined, does not. */
+export interface IncidentFilter {
+  readonly status?: IncidentStatus | readonly IncidentStatus[] | undefined;
+  readonly severity?: Severity | readonly Severity[] | undefined;
+  /** Created at this time or later. */
+  readonly since?: Date | undefined;
+  /** Created before this time. */
+  readonly until?: Date | undefined;
+  /** Updated at this time or later. */
+  readonly updatedSince?: Date | undefined;
+  /** Has this tag, or any of these. */
+  readonly tag?: string | readonly string[] | undefined;
+  /** Has all of these tags. */
+  readonly allTags?: readonly string[] | undefined;
+  readonly ticketId?: string | undefined;
+  readonly hasTicket?: boolean | undefined;
+  /**
+   * A text that the alert data, the ticket or a tag holds: without regard to the case of ASCII letters, all other
+   * characters exactly; `%`, `_` and `\` mean themselves.
+   */
+  readonly search?: string | undefined;
+}
+
+/** The orders of a list of incidents: by creation, or by the last change. */
+export type IncidentSort = 'newest' | 'oldest' | 'recently_updated' | 'least_recently_updated';
+
+/** How many incidents there are. */
+export interface IncidentStats {
+  readonly total: number;
+  readonly byStatus: Readonly<Record<IncidentStatus, number>>;
+  readonly bySeverity: Readonly<Record<Severity, number>>;
+}
+
+const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]);
+
+export const incidentFilter = z.strictObject({
+  status: oneOrMany(z.enum(INCIDENT_STATUSES)).optional(),
+  severity: oneOrMany(z.enum(SEVERITIES)).optional(),
+  since: z.date().optional(),
+  until: z.date().optional(),
+  updatedSince: z.date().optional(),
+  tag: oneOrMany(tag).optional(),
+  allTags: z.array(tag).optional(),
+  ticketId: ticketText.optional(),
+  hasTicket: z.boolean().optional(),
+  search: limitedText(1000).optional(),
+});
+
+const transitionOptions = z.strictObject({
+  from: oneOrMany(z.enum(INCIDENT_STATUSES)),
+  to: z.enum(INCIDENT_STATUSES),
+});
+
+const updateOptions = z.strictObject({ ifUpdatedAt: z.date().optional() });
+
+/** The incidents. Every write leaves its audit row in the same transaction. */
+export class Incidents extends Repository<'incidents', IncidentFilter, IncidentSort> {
+  /** @internal */
+  protected readonly sorts = {
+    newest: { column: 'createdAt', descending: true },
+    oldest: { column: 'createdAt', descending: false },
+    recently_updated: { column: 'updatedAt', descending: true },
+    least_recently_updated: { column: 'updatedAt', descending: false },
+  } as const;
+
+  /**
+   * Creates an incident, with the audit entry `incident_created`.
+   *
+   * @throws ValidationError before anything is written; UniqueError when the id is taken.
+   */
+  async create(incident: NewIncident): Promise<Incident> {
+    const values = this.#encode(incident, '');
+    return this.insertAudited(values, entry(this.cx, 'incident_created', created(values)));
+  }
+
+  /**
+   * Creates many incidents, each with its audit entry: all of them, or none. Answers their ids, in the order given.
+   *
+   * @throws ValidationError before anything is written, with the place of each bad member; UniqueError when an id is taken.
+   */
+  async createMany(incidents: Iterable<NewIncident>): Promise<readonly string[]> {
+    const rows = Array.from(incidents, (incident, i) => this.#encode(incident, `[${i}]`));
+    return insertMany(this.cx, this.table, rows, 'incident_created', created);
+  }
+
+  /**
+   * Changes what the patch names: undefined keeps, null clears. With `ifUpdatedAt`, only if the incident was not changed
+   * since. The status is changed by `transition`. An empty patch writes nothing.
+   *
+   * @throws NotFoundError; ConflictError when the incident was changed after `ifUpdatedAt`; ValidationError.
+   */
+  async update(id: string, patch: IncidentPatch, options: { readonly ifUpdatedAt?: Date } = {}): Promise<Incident> {
+    const key = parseId(id);
+    const { ifUpdatedAt } = parse(updateOptions, options);
+    const change = this.#patch(parse(incidentPatch, patch));
+    if (!change) return this.get(key);
+    return this.changeOne(`update${ifUpdatedAt ? ' if' : ''} ${Object.keys(change.set).join()}`, key, {
+      ...change,
+      values: { ...change.values, if_updated_at: ifUpdatedAt },
+      ...(ifUpdatedAt
+        ? {
+            where: (row) => this.cx.dialect.sameInstant(columnsOf(row).updatedAt, 'if_updated_at'),
+            unless: 'it was changed after ifUpdatedAt',
+          }
+        : {}),
+    });
+  }
+
+  /**
+   * Moves an incident from one status to another, if it is in that status now: of two that try at once, one wins. Audit entry:
+   * `status_changed`, with from and to.
+   *
+   * @throws NotFoundError; ConflictError when it is in another status.
+   */
+  async transition(
+    id: string,
+    move: { readonly from: IncidentStatus | readonly IncidentStatus[]; readonly to: IncidentStatus },
+  ): Promise<Incident> {
+    const key = parseId(id);
+    const { from, to } = parse(transitionOptions, move);
+    const { dialect } = this.cx;
+    const froms = Array.isArray(from) ? from : [from];
+    const only = froms.length === 1 ? froms[0] : undefined;
+    const names = froms.map((_, i) => `from${i}`);
+    return this.changeOne(`transition ${froms.length}`, key, {
+      set: { status: dialect.value(this.table.status, 'to'), ...this.#touch() },
+      values: { to, now: this.now(), ...Object.fromEntries(froms.map((status, i) => [`from${i}`, status])) },
+      where: (row) =>
+        sql`${columnsOf(row).status} in (${sql.join(
+          names.map((name) => dialect.value(this.table.status, name)),
+          sql`, `,
+        )})`,
+      unless: 'it is not in the status that the transition starts from',
+      entry: entry(this.cx, 'status_changed', only ? { from: only, to } : null, {
+        ...(only
+          ? {}
+          : {
+              made: {
+                shape: 'from any',
+                old: true,
+                details: (row) =>
+                  dialect.object({
+                    from: dialect.jsonString(columnsOf(row).status),
+                    to: dialect.jsonString(dialect.value(this.table.status, 'to')),
+                  }),
+              },
+            }),
+      }),
+    });
+  }
+
+  /** Adds an enrichment at the end of the list: none is lost, however many come at once. Audit entry: `enrichment_added`. */
+  async addEnrichment(id: string, enrichment: NewEnrichment): Promise<Incident> {
+    const full = this.#enrichment(parse(newEnrichment, enrichment, 'enrichment'));
+    const { enrichment_type, source } = full;
+    return this.#mutate(id, 'addEnrichment', {
+      set: { enrichments: this.cx.dialect.append(this.table.enrichments, 'element') },
+      values: { element: json(this.cx, full, 'enrichment') },
+      entry: entry(this.cx, 'enrichment_added', { enrichment_type, source }),
+    });
+  }
+
+  /** Stores the triage analysis, in place of an earlier one. Audit entry: `analysis_completed`, with verdict and scores. */
+  async setAnalysis(id: string, analysis: NewAnalysis): Promise<Incident> {
+    const full = this.#analysis(parse(newAnalysis, analysis, 'analysis'));
+    const { verdict, confidence, risk_score, analyzed_by } = full;
+    return this.#mutate(id, 'setAnalysis', {
+      set: { analysis: this.cx.dialect.value(this.table.analysis, 'analysis') },
+      values: { analysis: json(this.cx, full, 'analysis') },
+      entry: entry(this.cx, 'analysis_completed', { verdict, confidence, risk_score, analyzed_by }),
+    });
+  }
+
+  /**
+   * Adds an action to the incident's own list of proposals, a part of its analysis. `actions.propose` makes an action that
+   * can be approved and executed. Audit entry: `action_proposed`.
+   */
+  async proposeAction(id: string, action: ProposedAction): Promise<Incident> {
+    const { action_type } = parse(proposedAction, action, 'action');
+    return this.#mutate(id, 'proposeAction', {
+      set: { proposedActions: this.cx.dialect.append(this.table.proposedActions, 'element') },
+      values: { element: json(this.cx, action, 'action') },
+      entry: entry(this.cx, 'action_proposed', { action_type: action_type as ProposedAction['action_type'] }),
+    });
+  }
+
+  /** Adds tags that the incident does not have yet, in their order. Audit entry: `tags_added`. */
+  async addTags(id: string, tags: readonly string[]): Promise<Incident> {
+    return this.#changeTags(id, tags, 'addTags', 'union', 'tags_added');
+  }
+
+  /** Removes tags; those that it does not have are passed over. Audit entry: `tags_removed`. */
+  async removeTags(id: string, tags: readonly string[]): Promise<Incident> {
+    return this.#changeTags(id, tags, 'removeTags', 'except', 'tags_removed');
+  }
+
+  /** Sets the external ticket, or clears it with null. Audit entry: `ticket_created` for the first, else `ticket_updated`. */
+  async setTicket(id: string, ticketId: string | null): Promise<Incident> {
+    const ticket = parse(ticketText.nullable(), ticketId, 'ticketId');
+    const { dialect } = this.cx;
+    const value = () => dialect.value(this.table.ticketId, 'ticket');
+    return this.#mutate(id, 'setTicket', {
+      set: { ticketId: value() },
+      values: { ticket },
+      entry: entry(this.cx, 'ticket_updated', null, {
+        actionOf: (row) => sql`case when ${columnsOf(row).ticketId} is null then 'ticket_created' else 'ticket_updated' end`,
+        made: {
+          shape: 'ticket',
+          old: true,
+          details: (row) =>
+            dialect.object({ from: dialect.jsonString(columnsOf(row).ticketId), to: dialect.jsonString(value()) }),
+        },
+      }),
+    });
+  }
+
+  /** Sets members of the metadata and keeps the others; a member's value is replaced whole. Audit entry: `metadata_merged`. */
+  async mergeMetadata(id: string, members: JsonObject): Promise<Incident> {
+    const checked = parse(z.looseObject({}), members, 'metadata');
+    const pairs = Object.entries(checked)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]): readonly [string, RawJson] => [key, json(this.cx, value, `metadata.${key}`)]);
+    return this.#mutate(id, `mergeMetadata ${pairs.length}`, {
+      set: { metadata: this.cx.dialect.merge(this.table.metadata, 'members', pairs.length) },
+      values: { members: pairs },
+      entry: entry(this.cx, 'metadata_merged', { keys: pairs.map(([key]) => key) }),
+    });
+  }
+
+  /**
+   * Reads the alert as JSON text with every digit and every key: JavaScript's numbers round integers beyond 2^53. On
+   * PostgreSQL, jsonb orders the keys and drops white space.
+   *
+   * @throws NotFoundError.
+   */
+  async alertText(id: string): Promise<string> {
+    const key = parseId(id);
+    const statement = this.read(
+      'alertText',
+      () => sql`select ${this.table.alertData} from ${this.table} where ${this.byId(this.table)}`,
+    );
+    const { rows } = await this.cx.driver.exec(statement.query({ id: key }));
+    if (!rows[0]) throw new NotFoundError(this.tableName, key);
+    return this.cx.dialect.storedJson(rows[0][0]);
+  }
+
+  /** Counts the incidents that fit the filter, by status and by severity, in one statement. Statuses without one count 0. */
+  async stats(filter: IncidentFilter = {}): Promise<IncidentStats> {
+    const conditions = this.conditions(filter);
+    const { status, severity } = this.table;
+    const statement = this.read(
+      `stats ${conditions.shape}`,
+      () =>
+        sql`select ${status}, ${severity}, count(*) from ${this.table}${conditions.where()} group by ${status}, ${severity}`,
+    );
+    const { rows } = await this.cx.driver.exec(statement.query(conditions.values));
+    const byStatus = zeros(INCIDENT_STATUSES);
+    const bySeverity = zeros(SEVERITIES);
+    let total = 0;
+    for (const [inStatus, withSeverity, count] of rows as [IncidentStatus, Severity, unknown][]) {
+      byStatus[inStatus] += Number(count);
+      bySeverity[withSeverity] += Number(count);
+      total += Number(count);
+    }
+    return { total, byStatus, bySeverity };
+  }
+
+  /** @internal */
+  protected conditions(filter: IncidentFilter): Conditions {
+    const { status, severity, since, until, updatedSince, tag, allTags, ticketId, hasTicket, search } = parse(
+      incidentFilter,
+      filter,
+      'filter',
+    );
+    const t = this.table;
+    const conditions = new Conditions(this.cx.dialect)
+      .oneOf(t.status, status)
+      .oneOf(t.severity, severity)
+      .from(t.createdAt, since)
+      .before(t.createdAt, until)
+      .from(t.updatedAt, updatedSince)
+      .includes(t.tags, tag, 'any')
+      .includes(t.tags, allTags, 'all')
+      .oneOf(t.ticketId, ticketId)
+      .present(t.ticketId, hasTicket);
+    if (search === undefined) return conditions;
+    const { dialect } = this.cx;
+    return conditions.add(
+      'search',
+      () =>
+        sql`(${dialect.jsonContains(t.alertData, 'search')} or ${dialect.textContains(t.ticketId, 'search')} or ${dialect.jsonContains(t.tags, 'search')})`,
+      { search },
+    );
+  }
+
+  /** @internal */
+  private now(): Date {
+    return this.cx.settings.now();
+  }
+
+  /** Of every change: `updated_at` always grows, so that `ifUpdatedAt` sees each one. */
+  #touch() {
+    return { updatedAt: this.cx.dialect.later(this.table.updatedAt, 'now') };
+  }
+
+  async #mutate(id: string, name: string, { set, values, entry }: Change): Promise<Incident> {
+    return this.changeOne(name, parseId(id), {
+      set: { ...set, ...this.#touch() },
+      values: { ...values, now: this.now() },
+      entry,
+    });
+  }
+
+  #changeTags(
+    id: string,
+    tags: readonly string[],
+    name: string,
+    how: 'union' | 'except',
+    action: 'tags_added' | 'tags_removed',
+  ): Promise<Incident> {
+    const distinct = [...new Set(parse(tagList, tags, 'tags'))];
+    return this.#mutate(id, name, {
+      set: { tags: this.cx.dialect[how](this.table.tags, 'tags') },
+      values: { tags: json(this.cx, distinct, 'tags') },
+      entry: entry(this.cx, action, { tags: distinct }),
+    });
+  }
+
+  #patch(patch: z.output<typeof incidentPatch>): Change | undefined {
+    const { dialect } = this.cx;
+    const { source, severity, alertData, ticketId, tags, metadata } = patch;
+    const given = Object.entries({
+      source: source && json(this.cx, source, 'source'),
+      severity,
+      alertData: alertData === undefined ? undefined : json(this.cx, alertData, 'alertData'),
+      ticketId,
+      tags: tags && json(this.cx, [...new Set(tags)], 'tags'),
+      metadata: metadata && json(this.cx, metadata, 'metadata'),
+    }).filter(([, value]) => value !== undefined);
+    if (!given.length) return undefined;
+    const columns = columnsOf(this.table);
+    const names = given.map(([key]) => columns[key as keyof typeof columns].name);
+    const scalars = given.filter(([key]) => key === 'severity' || key === 'ticketId').map(([key]) => key as 'severity');
+    const fields = json(this.cx, names, 'fields');
+    return {
+      set: {
+        ...Object.fromEntries(given.map(([key]) => [key, dialect.value(columns[key as keyof typeof columns], key)])),
+        ...this.#touch(),
+      },
+      values: { ...Object.fromEntries(given), now: this.now() },
+      entry: entry(this.cx, 'incident_updated', null, {
+        made: {
+          shape: `fields ${scalars.join()}`,
+          old: scalars.length > 0,
+          values: { fields },
+          details: (row) =>
+            dialect.object({
+              fields: dialect.json('fields'),
+              ...Object.fromEntries(
+                scalars.map((key) => [
+                  columns[key].name,
+                  dialect.object({
+                    from: dialect.jsonString(columnsOf(row)[key]),
+                    to: dialect.jsonString(dialect.value(columns[key], key)),
+                  }),
+                ]),
+              ),
+            }),
+        },
+      }),
+    };
+  }
+
+  /** The values of a new row's columns, in the table's order. */
+  #encode(input: NewIncident, path: string): Values {
+    const incident = parse(newIncident, input, path);
+    const at = (member: string) => (path ? `${path}.${member}` : member);
+    const createdAt = incident.createdAt ?? this.now();
+    const { enrichments = [], analysis, proposedActions = [], tags = [], metadata = {} } = incident;
+    return {
+      id: incident.id ?? newId(),
+      source: json(this.cx, incident.source, at('source')),
+      severity: incident.severity,
+      status: incident.status ?? 'new',
+      alertData: json(this.cx, incident.alertData, at('alertData')),
+      enrichments: json(this.cx, enrichments.map((one) => this.#enrichment(one)), at('enrichments')),
+      analysis: analysis ? json(this.cx, this.#analysis(analysis), at('analysis')) : null,
+      proposedActions: json(this.cx, proposedActions, at('proposedActions')),
+      ticketId: incident.ticketId ?? null,
+      tags: json(this.cx, [...new Set(tags)], at('tags')),
+      metadata: json(this.cx, metadata, at('metadata')),
+      createdAt,
+      updatedAt: createdAt,
+    };
+  }
+
+  #enrichment(enrichment: z.output<typeof newEnrichment>): Enrichment {
+    return { timestamp: this.now().toISOString(), ...defined(enrichment) } as Enrichment; // checked, and JSON once encoded
+  }
+
+  #analysis(analysis: z.output<typeof newAnalysis>): Analysis {
+    return {
+      reasoning: '',
+      mitre_techniques: [],
+      iocs: [],
+      recommendations: [],
+      analyzed_by: this.cx.actor,
+      timestamp: this.now().toISOString(),
+      ...defined(analysis),
+    } as Analysis; // checked, and JSON once encoded
+  }
+}
+
+/** What an incident's first audit entry says. */
+const created = ({ severity, status }: Values): JsonObject => ({
+  severity: severity as Severity,
+  status: status as IncidentStatus,
+});
+
+/** A default does not give way to an explicit undefined. */
+const defined = <T extends object>(value: T) =>
+  Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
+
+const zeros = <T extends string>(names: readonly T[]) => Object.fromEntries(names.map((name) => [name, 0])) as Record<T, number>;
+
+/** The columns of incidents, also under another name in a statement. */
+const columnsOf = (row: object) =>
+  row as Record<
+    'source' | 'severity' | 'status' | 'alertData' | 'ticketId' | 'tags' | 'metadata' | 'updatedAt',
+    Column
+  >;

@@ -1,0 +1,114 @@
+import { aliasedTable, type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
+import { SQLiteSyncDialect } from 'drizzle-orm/sqlite-core';
+import type { RawJson } from '../codecs/json.ts';
+import type { AuditedUpdate, BoundSql, BulkRows, Dialect } from '../driver/dialect.ts';
+import { jsonNeedle, likePattern } from '../driver/like.ts';
+import { bound, boundTo } from '../driver/statement.ts';
+import { asTables } from '../repositories/tables.ts';
+import * as schema from './schema.ts';
+
+const writer = new SQLiteSyncDialect();
+const tables = asTables(schema);
+
+/** Rows in one synchronous step of a bulk insert: about 5 ms, so that the event loop stays free in between. */
+const BATCH_ROWS = 128;
+
+const assignments = (table: Table, set: Readonly<Record<string, SQL>>) =>
+  sql.join(
+    Object.entries(set).map(([key, value]) => sql`${sql.identifier(getTableColumns(table)[key]?.name ?? key)} = ${value}`),
+    sql`, `,
+  );
+
+const columnNames = (table: Table) =>
+  sql.join(
+    Object.values(getTableColumns(table)).map((column) => sql.identifier(column.name)),
+    sql`, `,
+  );
+
+const idOf = (table: Table) => getTableColumns(table).id as Column; // audited tables have an id
+
+export const dialect: Dialect = {
+  name: 'sqlite',
+  tables,
+  write: (statement) => writer.sqlToQuery(statement),
+
+  value: boundTo,
+  stored: (_column, name) => sql`${bound(name)}`,
+  json: (name) => sql`json(${bound(name, jsonText)})`,
+  later: (column, name) =>
+    sql`case when ${column} < ${boundTo(column, name)} then ${boundTo(column, name)} else strftime('%Y-%m-%dT%H:%M:%fZ', ${column}, '+0.001 seconds') end`,
+  // other writers leave nanoseconds and offsets behind, which read as the same millisecond
+  sameInstant: (column, name) =>
+    sql`(${column} = ${boundTo(column, name)} or (length(${column}) <> 24 and unixepoch(${column}, 'subsec') - unixepoch(${boundTo(column, name)}, 'subsec') between 0 and 0.001))`,
+  // a bare `limit ?` makes SQLite prepare the statement again for every value
+  limit: (name) => sql`+${bound(name)}`,
+  forUpdate: () => sql``, // there is one writer
+
+  includes: (column, name) => sql`exists (select 1 from json_each(${column}) where value = ${bound(name)})`,
+  // LIKE of SQLite folds the case of ASCII letters only
+  textContains: (column, name) => sql`${column} like ${bound(name, likePattern)} escape '\\'`,
+  jsonContains: (column, name) =>
+    sql`${column} like ${bound(name, (text: string) => likePattern(jsonNeedle(text)))} escape '\\'`,
+
+  append: (column, name) => sql`json_insert(${column}, '$[#]', json(${bound(name, jsonText)}))`,
+  union: (column, name) => sql`(
+    select json_group_array(value order by position) from (
+      select value, min(position) as position from (
+        select value, key as position from json_each(${column})
+        union all select value, 1000000 + key from json_each(${bound(name, jsonText)})
+      ) group by value
+    ))`,
+  except: (column, name) => sql`(
+    select json_group_array(value order by key) from json_each(${column})
+    where value not in (select value from json_each(${bound(name, jsonText)})))`,
+  merge: (column, name, size) => {
+    const members = Array.from({ length: size }, (_, i) => [
+      bound(name, (pairs: Pairs) => `$.${JSON.stringify(pairs[i]?.[0])}`),
+      sql`json(${bound(name, (pairs: Pairs) => jsonText(pairs[i]?.[1]))})`,
+    ]).flat();
+    return size ? sql`json_set(${column}, ${sql.join(members, sql`, `)})` : sql`${column}`;
+  },
+  jsonText: (column, path) => sql`${column} ->> ${sql.raw(`'$.${path.join('.')}'`)}`,
+
+  object: (members) =>
+    sql`json_object(${sql.join(
+      Object.entries(members).flatMap(([key, value]) => [sql.raw(`'${key}'`), value]),
+      sql`, `,
+    )})`,
+  jsonString: (expression) => sql`${expression}`,
+  nth: (_column, name) => sql`json_extract(${bound(name)}, '$[' || (row_number() over () - 1) || ']')`,
+
+  auditedInsert: (insert, audit) => [insert, audit],
+  auditedUpdate,
+  bulkInsert,
+  storedJson: String,
+};
+
+type Pairs = readonly (readonly [string, RawJson])[];
+const jsonText = (json: RawJson | undefined) => json?.text;
+
+/** The audit rows first, from the rows as they still are; then the change, by the same condition. */
+function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): readonly SQL[] {
+  const subject = aliasedTable(table, 'subject');
+  const chosen = (row: Table) =>
+    first ? sql`${where(row)} order by ${first.orderBy(row)} limit ${dialect.limit(first.limit)}` : where(row);
+  // the audit's own ordering of rows is that of the subquery: ids are dealt out in it
+  return [
+    sql`insert into ${tables.auditLogs} (${columnNames(tables.auditLogs)}) select ${sql.join([...audit(subject)], sql`, `)} from (select * from ${table} where ${chosen(table)}) as "subject"`,
+    sql`update ${table} set ${assignments(table, set)} where ${
+      first ? sql`${idOf(table)} in (select ${idOf(table)} from ${table} where ${chosen(table)})` : where(table)
+    } returning ${columnNames(table)}`,
+  ];
+}
+
+function* bulkInsert(targets: readonly BulkRows[]): Iterable<readonly BoundSql[]> {
+  const statements = targets.map(({ table, rows }) => ({
+    rows,
+    sql: `insert into "${getTableName(table)}" values (${Object.keys(getTableColumns(table)).map(() => '?').join(', ')})`,
+  }));
+  const longest = Math.max(...targets.map(({ rows }) => rows.length));
+  for (let start = 0; start < longest; start += BATCH_ROWS)
+    yield statements.flatMap(({ sql, rows }) =>
+      rows.slice(start, start + BATCH_ROWS).map((params) => ({ sql, params })),
+    );
+}

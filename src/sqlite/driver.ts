@@ -1,0 +1,172 @@
+/**
+ * better-sqlite3, which is synchronous, behind the asynchronous port.
+ *
+ * One connection writes, first come first served; a second one, read-only, answers reads of a file beside it (WAL), so
+ * that a reader never waits for a writer nor sees what is not committed. A `:memory:` database has only the first, and
+ * everything waits in its queue.
+ *
+ * The connections' own busy timeout is 0, because SQLite would sleep inside the event loop (better-sqlite3#155): a lock
+ * that another process holds is waited out here, asynchronously.
+ */
+import type Sqlite from 'better-sqlite3';
+import { BusyError, ClosedError } from '../errors.ts';
+import { Mutex } from '../driver/mutex.ts';
+import type { Connection, Driver, Query, Result } from '../driver/port.ts';
+import { backoff } from '../driver/retry.ts';
+import { classify, isBusy } from './errors.ts';
+import { Statements } from './statements.ts';
+
+/** The longest wait between two tries for a lock: short, since SQLite has no queue that would keep our place. */
+const LONGEST_WAIT_MS = 16;
+
+export interface SqliteConnectionOptions {
+  /** Milliseconds to wait for a lock that another process holds. */
+  readonly busyTimeoutMs: number;
+}
+
+export class SqliteConnection implements Connection {
+  readonly #lock = new Mutex();
+  readonly #writing: Statements;
+  readonly #reading: Statements | undefined;
+  #closed = false;
+
+  /** @param reader a second, read-only connection to the same file; none for `:memory:`. */
+  constructor(
+    readonly writer: Sqlite.Database,
+    private readonly reader: Sqlite.Database | undefined,
+    private readonly options: SqliteConnectionOptions,
+  ) {
+    this.#writing = new Statements(writer);
+    this.#reading = reader && new Statements(reader);
+  }
+
+  async exec(query: Query): Promise<Result> {
+    this.#checkOpen();
+    if (query.reads && this.#reading) {
+      const reading = this.#reading;
+      try {
+        return reading.run(query);
+      } catch (error) {
+        if (!isBusy(error)) throw classify(error); // busy: another process recovers or truncates the log
+      }
+      return this.#patiently(() => reading.run(query));
+    }
+    return this.#exclusively(() => this.#patiently(() => this.#writing.run(query)));
+  }
+
+  batch(queries: readonly Query[]): Promise<Result> {
+    return this.#exclusively(async () => {
+      await this.#begin();
+      try {
+        const result = runAll(this.#writing, queries);
+        await this.#patiently(() => this.writer.exec('commit'));
+        return result;
+      } catch (error) {
+        this.#rollback();
+        throw classify(error);
+      }
+    });
+  }
+
+  /** SQLite's transactions are always serializable. */
+  transaction<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
+    return this.#exclusively(async () => {
+      await this.#begin();
+      try {
+        const result = await work(this.#savepoint(1));
+        await this.#patiently(() => this.writer.exec('commit'));
+        return result;
+      } catch (error) {
+        this.#rollback();
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Runs `work` with foreign keys off. PRAGMA foreign_keys does nothing inside a transaction, and a table's rebuild would
+   * cascade its DROP TABLE into the children (drizzle-orm#5782). Not to be called inside a transaction.
+   */
+  async withoutForeignKeys<T>(work: () => Promise<T>): Promise<T> {
+    await this.#exclusively(() => this.writer.pragma('foreign_keys = OFF'));
+    try {
+      return await work();
+    } finally {
+      await this.#exclusively(() => this.writer.pragma('foreign_keys = ON'));
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#lock.run(() => {
+      this.#closed = true;
+      this.reader?.close();
+      this.writer.close();
+    });
+  }
+
+  #savepoint(depth: number): Driver {
+    const inside = async (run: () => Result): Promise<Result> => {
+      try {
+        return run();
+      } catch (error) {
+        throw classify(error);
+      }
+    };
+    return {
+      exec: (query) => inside(() => this.#writing.run(query)),
+      batch: (queries) => inside(() => runAll(this.#writing, queries)),
+      transaction: async (work) => {
+        this.writer.exec(`savepoint s${depth}`);
+        try {
+          const result = await work(this.#savepoint(depth + 1));
+          this.writer.exec(`release s${depth}`);
+          return result;
+        } catch (error) {
+          // SQLite has rolled everything back by itself after some failures: disk full, I/O error, RAISE(ROLLBACK)
+          if (this.writer.inTransaction) this.writer.exec(`rollback to s${depth}; release s${depth}`);
+          throw error;
+        }
+      },
+    };
+  }
+
+  #begin(): Promise<unknown> {
+    // IMMEDIATE: a transaction that starts by reading could not become a writer once another process has written
+    return this.#patiently(() => this.writer.exec('begin immediate'));
+  }
+
+  #rollback(): void {
+    if (this.writer.inTransaction) this.writer.exec('rollback');
+  }
+
+  #exclusively<T>(work: () => T | Promise<T>): Promise<T> {
+    return this.#lock.run(() => {
+      this.#checkOpen();
+      return work();
+    });
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new ClosedError();
+  }
+
+  async #patiently<T>(step: () => T): Promise<T> {
+    const end = performance.now() + this.options.busyTimeoutMs;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return step();
+      } catch (error) {
+        if (!isBusy(error)) throw classify(error);
+        if (performance.now() >= end) throw new BusyError({ cause: error });
+      }
+      await backoff(attempt, 1, LONGEST_WAIT_MS);
+      this.#checkOpen();
+    }
+  }
+}
+
+function runAll(statements: Statements, queries: readonly Query[]): Result {
+  let result: Result = { rows: [], count: 0 };
+  for (const query of queries) result = statements.run(query);
+  return result;
+}

@@ -1,0 +1,114 @@
+import { mkdirSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type Sqlite from 'better-sqlite3';
+import { migrations } from 'migrations:sqlite';
+import { ConfigurationError, DriverMissingError } from '../errors.ts';
+import { isBusy } from './errors.ts';
+import { backoff } from '../driver/retry.ts';
+import { Migrator } from '../migrations/migrator.ts';
+import { parseOptions, type SqliteOptions, settingsOf, sqliteOptions } from '../options.ts';
+import { Store } from '../store.ts';
+import { dialect } from './dialect.ts';
+import { SqliteConnection } from './driver.ts';
+import { classify } from './errors.ts';
+import { migrationTarget } from './migrations.ts';
+import { parseSqliteUrl, type SqliteTarget } from './url.ts';
+
+export type { SqliteOptions } from '../options.ts';
+export type { Store } from '../store.ts';
+
+/**
+ * Opens a SQLite store: a file, made with its folder when it is missing, or `:memory:`.
+ *
+ * @example
+ * const store = await openSqliteStore('sqlite:data/triage.db')
+ *
+ * @throws ConfigurationError, DriverMissingError, ConnectionError, MigrationError.
+ */
+export async function openSqliteStore(url: string, options: SqliteOptions = {}): Promise<Store> {
+  const { migrations: how, durability, busyTimeoutMs, ...rest } = parseOptions(sqliteOptions, options);
+  const target = parseSqliteUrl(url);
+  const connection = await connect(await load(), target, { durability, busyTimeoutMs });
+  const migrator = new Migrator(migrationTarget(connection), migrations);
+  const store = new Store({ connection, dialect, migrator, settings: settingsOf({ migrations: how, durability, ...rest }) });
+  try {
+    if (how === 'auto' && target.mode !== 'ro') await migrator.migrate();
+    else if (how !== 'off') await migrator.verify();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
+
+async function load(): Promise<typeof Sqlite> {
+  try {
+    return (await import('better-sqlite3')).default;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && /MODULE_NOT_FOUND/.test(String(error.code)))
+      throw new DriverMissingError('better-sqlite3');
+    throw error;
+  }
+}
+
+interface ConnectOptions {
+  readonly durability: 'power-loss' | 'process';
+  readonly busyTimeoutMs: number;
+}
+
+async function connect(
+  Database: typeof Sqlite,
+  { file, mode }: SqliteTarget,
+  { durability, busyTimeoutMs }: ConnectOptions,
+): Promise<SqliteConnection> {
+  const inMemory = file === ':memory:';
+  let opened: Sqlite.Database | undefined;
+  try {
+    if (mode === 'rwc' && !inMemory) mkdirSync(dirname(resolve(file)), { recursive: true });
+    const writer = new Database(file, { timeout: 0, readonly: mode === 'ro', fileMustExist: mode !== 'rwc' });
+    opened = writer;
+    await patiently(busyTimeoutMs, () => configure(writer, { inMemory, mode, durability }));
+    const reader = inMemory || mode === 'ro' ? undefined : new Database(file, { timeout: 0, readonly: true });
+    return new SqliteConnection(writer, reader, { busyTimeoutMs });
+  } catch (error) {
+    opened?.close();
+    throw classify(error);
+  }
+}
+
+/** Sets each pragma, and makes sure that it took. */
+function configure(
+  database: Sqlite.Database,
+  { inMemory, mode, durability }: { inMemory: boolean; mode: string; durability: ConnectOptions['durability'] },
+): void {
+  if (!inMemory && mode !== 'ro') {
+    // a reader beside the writer
+    assertPragma(database, 'journal_mode', 'wal');
+    // FULL: the log reaches the disk before a commit is acknowledged; NORMAL: only before it is folded into the file
+    assertPragma(database, 'synchronous', durability === 'power-loss' ? 2 : 1);
+    // macOS: fsync() alone leaves the disk's own cache
+    assertPragma(database, 'fullfsync', durability === 'power-loss' ? 1 : 0);
+    assertPragma(database, 'checkpoint_fullfsync', durability === 'power-loss' ? 1 : 0);
+  }
+  assertPragma(database, 'foreign_keys', 1);
+}
+
+function assertPragma(database: Sqlite.Database, name: string, value: string | number): void {
+  database.pragma(`${name} = ${value}`);
+  const actual = database.pragma(name, { simple: true });
+  if (actual !== value)
+    throw new ConfigurationError(`SQLite: ${name} is ${String(actual)}, and could not be set to ${value} for this file`);
+}
+
+/** Another process may be opening, or closing, the same file. */
+async function patiently(limitMs: number, step: () => void): Promise<void> {
+  const end = performance.now() + limitMs;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return step();
+    } catch (error) {
+      if (!isBusy(error) || performance.now() >= end) throw error;
+    }
+    await backoff(attempt, 1, 16);
+  }
+}

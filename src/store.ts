@@ -1,0 +1,140 @@
+import type { Dialect } from './driver/dialect.ts';
+import { guard } from './driver/guard.ts';
+import type { Connection, Isolation } from './driver/port.ts';
+import { retrying } from './driver/retry.ts';
+import { StatementCache } from './driver/statement.ts';
+import { ClosedError } from './errors.ts';
+import type { MigrationStatus, Migrator } from './migrations/migrator.ts';
+import { actor as actorText } from './model/fields.ts';
+import { parse } from './model/parse.ts';
+import { z } from 'zod';
+import { Actions } from './repositories/actions.ts';
+import { Approvals } from './repositories/approvals.ts';
+import { AuditLogs } from './repositories/audit-logs.ts';
+import type { Context, Settings } from './repositories/context.ts';
+import { Incidents } from './repositories/incidents.ts';
+
+/** The options of `transaction`. */
+export interface TransactionOptions {
+  /** PostgreSQL's isolation level, by default that of the server (read committed). SQLite's is always serializable. */
+  readonly isolation?: Isolation;
+  /**
+   * How often the whole transaction is run again when the database could not order it among others (SerializationError): 0
+   * unless it is given. The callback must then be safe to run again. Its own errors are never retried.
+   */
+  readonly retries?: number;
+}
+
+const transactionOptions = z.strictObject({
+  isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
+  retries: z.number().int().min(0).max(100).optional(),
+});
+
+/** The repositories, in the name of one actor: of the store itself, or of a transaction. */
+export class Handle {
+  readonly incidents: Incidents;
+  readonly auditLogs: AuditLogs;
+  readonly actions: Actions;
+  readonly approvals: Approvals;
+
+  /** @internal */
+  constructor(protected readonly cx: Context) {
+    this.incidents = new Incidents(cx, 'incidents');
+    this.auditLogs = new AuditLogs(cx, 'auditLogs');
+    this.actions = new Actions(cx, 'actions');
+    this.approvals = new Approvals(cx, 'approvals');
+  }
+
+  /** Who is written into the audit trail by what is done through this handle. */
+  get actor(): string {
+    return this.cx.actor;
+  }
+
+  /**
+   * The same repositories, in the name of someone else: a user name, or a service.
+   *
+   * @throws ValidationError for an empty name, or one of over 200 characters.
+   */
+  as(actor: string): Handle {
+    return new Handle({ ...this.cx, actor: parse(actorText, actor, 'actor') });
+  }
+
+  /**
+   * Runs `work` in one transaction: all that is done through its `tx` happens, or none of it. A throw rolls back and is
+   * thrown on. Inside a transaction, it is a savepoint. Transactions of one SQLite store run one after the other.
+   *
+   * @throws TransactionScopeError when an outer handle is used inside; TransactionAbortedError when a statement failed
+   * before and the failure was caught; SerializationError; BusyError.
+   */
+  transaction<T>(work: (tx: Handle) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    const { isolation, retries = 0 } = parse(transactionOptions, options);
+    return retrying(retries, () =>
+      this.cx.driver.transaction((driver) => work(new Handle({ ...this.cx, driver })), isolation),
+    );
+  }
+}
+
+/** What a store is made of. */
+export interface StoreParts {
+  readonly connection: Connection;
+  readonly dialect: Dialect;
+  readonly migrator: Migrator;
+  readonly settings: Settings;
+}
+
+/** An open database. Close it when it is no longer needed, or open it with `await using`. */
+export class Store extends Handle implements AsyncDisposable {
+  readonly #connection: Connection;
+  readonly #migrator: Migrator;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor({ connection, dialect, migrator, settings }: StoreParts) {
+    super({
+      dialect,
+      driver: guard(connection),
+      statements: new StatementCache(dialect),
+      actor: 'system',
+      settings,
+    });
+    this.#connection = connection;
+    this.#migrator = migrator;
+  }
+
+  /** Which database this is. */
+  get dialect(): 'sqlite' | 'postgres' {
+    return this.cx.dialect.name;
+  }
+
+  /**
+   * Applies the migrations that are pending, each in a transaction of its own; answers their names. Any number of processes
+   * may do so at once.
+   *
+   * @throws MigrationError when the database and the package do not fit.
+   */
+  migrate(): Promise<readonly string[]> {
+    this.#checkOpen();
+    return this.#migrator.migrate();
+  }
+
+  /** Tells which migrations are applied and which are pending. Needs no rights but to read. */
+  migrationStatus(): Promise<MigrationStatus> {
+    this.#checkOpen();
+    return this.#migrator.status();
+  }
+
+  /** Waits for what is under way, then closes the connections. Further calls throw ClosedError. May be called again. */
+  close(): Promise<void> {
+    this.#closing ??= this.#connection.close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw new ClosedError();
+  }
+}
+
