@@ -38,7 +38,11 @@ export class Handle {
   readonly approvals: Approvals;
 
   /** @internal */
-  constructor(protected readonly cx: Context) {
+  protected readonly cx: Context;
+
+  /** @internal */
+  constructor(cx: Context) {
+    this.cx = cx;
     this.incidents = new Incidents(cx, 'incidents');
     this.auditLogs = new AuditLogs(cx, 'auditLogs');
     this.actions = new Actions(cx, 'actions');

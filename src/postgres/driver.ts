@@ -78,12 +78,14 @@ export class PostgresConnection implements Connection {
     work: (inner: Driver) => Promise<T>,
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      let own: { readonly error: unknown } | undefined; // what the callback itself threw is its caller's, as it is
       const run = async (client: Postgres.TransactionSql): Promise<T> => {
         const savepoint: Driver['transaction'] = (nested) =>
           this.#inTransaction(life, (inner) => client.savepoint(inner) as Promise<unknown>, nested);
         try {
           return await work(this.#on(client, savepoint, life));
         } catch (error) {
+          own = { error };
           if (life.lost) reject(error);
           throw error;
         } finally {
@@ -94,7 +96,7 @@ export class PostgresConnection implements Connection {
         (result) => resolve(result as T),
         (error) => {
           if (isConnectionLost(error)) life.lost = true;
-          reject(classify(error));
+          reject(own?.error === error ? error : classify(error));
         },
       );
     });

@@ -105,21 +105,14 @@ export class SqliteConnection implements Connection {
   }
 
   #savepoint(depth: number): Driver {
-    const inside = async (run: () => Result): Promise<Result> => {
-      try {
-        return run();
-      } catch (error) {
-        throw classify(error);
-      }
-    };
     return {
-      exec: (query) => inside(() => this.#writing.run(query)),
-      batch: (queries) => inside(() => runAll(this.#writing, queries)),
+      exec: async (query) => classified(() => this.#writing.run(query)),
+      batch: async (queries) => classified(() => runAll(this.#writing, queries)),
       transaction: async (work) => {
-        this.writer.exec(`savepoint s${depth}`);
+        classified(() => this.writer.exec(`savepoint s${depth}`));
         try {
           const result = await work(this.#savepoint(depth + 1));
-          this.writer.exec(`release s${depth}`);
+          classified(() => this.writer.exec(`release s${depth}`));
           return result;
         } catch (error) {
           // SQLite has rolled everything back by itself after some failures: disk full, I/O error, RAISE(ROLLBACK)
@@ -162,6 +155,14 @@ export class SqliteConnection implements Connection {
       await backoff(attempt, 1, LONGEST_WAIT_MS);
       this.#checkOpen();
     }
+  }
+}
+
+function classified<T>(step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw classify(error);
   }
 }
 

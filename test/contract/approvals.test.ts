@@ -1,0 +1,153 @@
+import { expect, it } from 'vitest';
+import { ConflictError, ForbiddenError, NotFoundError, ValidationError } from '../../src/index.ts';
+import { contract } from '../support/contract.ts';
+import { actionsOf, proposed, trailOf } from '../support/fixtures.ts';
+
+const NOBODY = '00000000-0000-7000-8000-000000000000';
+
+contract('approvals', (subject) => {
+  it('approve the action with the last of several levels, in any order', async () => {
+    // R-A6
+    const { store } = subject();
+    const { id, incidentId } = await proposed(store);
+    const chain = await store.as('alice').approvals.requestChain({ actionId: id, levels: ['analyst', 'senior', 'manager'] });
+    expect(chain.map(({ approvalLevel, requestedBy, status }) => [approvalLevel, requestedBy, status])).toEqual([
+      ['analyst', 'alice', 'pending'],
+      ['senior', 'alice', 'pending'],
+      ['manager', 'alice', 'pending'],
+    ]);
+    const status = async () => (await store.actions.get(id)).approvalStatus;
+    for (const [i, approval] of [chain[2], chain[0], chain[1]].entries()) {
+      expect(await status()).toBe('pending');
+      const decided = await store.as(`boss-${i}`).approvals.decide(approval?.id ?? '', { decision: 'approved', reason: 'ok' });
+      expect(decided).toMatchObject({ status: 'approved', decidedBy: `boss-${i}`, decisionReason: 'ok', decidedAt: expect.any(Date) });
+    }
+    expect(await store.actions.get(id)).toMatchObject({ approvalStatus: 'approved', approvedBy: 'boss-2' });
+    expect((await actionsOf(store, incidentId)).slice(-2)).toEqual(['approval_approved', 'action_approved']);
+  });
+
+  it('deny the action with one denial, and let the other requests expire', async () => {
+    // R-A6
+    const { store } = subject();
+    const { id, incidentId } = await proposed(store);
+    const [first, second] = await store.approvals.requestChain({ actionId: id, levels: ['senior', 'manager'] });
+    await store.as('bob').approvals.decide(first?.id ?? '', { decision: 'denied', reason: 'too risky' });
+    expect((await store.actions.get(id)).approvalStatus).toBe('denied');
+    expect(await store.approvals.get(second?.id ?? '')).toMatchObject({ status: 'expired', decisionReason: 'the action was denied' });
+    expect((await actionsOf(store, incidentId)).slice(-3).sort()).toEqual(['action_denied', 'approval_denied', 'approval_expired']);
+    await expect(store.approvals.decide(second?.id ?? '', { decision: 'approved' })).rejects.toThrow(ConflictError);
+  });
+
+  it('are decided once: of several who decide at once, one does', async () => {
+    // R-A6
+    const { store } = subject();
+    const { id, incidentId } = await proposed(store);
+    const request = await store.approvals.request({ actionId: id, approvalLevel: 'senior' });
+    const results = await Promise.allSettled(
+      (['approved', 'denied', 'approved', 'denied'] as const).map((decision, i) =>
+        store.as(`boss-${i}`).approvals.decide(request.id, { decision }),
+      ),
+    );
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const result of results) if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(ConflictError);
+    const trail = (await actionsOf(store, incidentId)).slice(3);
+    expect(trail).toHaveLength(2);
+    const decided = await store.approvals.get(request.id);
+    expect((await store.actions.get(id)).approvalStatus).toBe(decided.status);
+  });
+
+  it('approve the action also when the last two are decided at once', async () => {
+    // R-A6: each must see the other's decision
+    const { store } = subject();
+    for (let round = 0; round < 5; round++) {
+      const { id } = await proposed(store);
+      const chain = await store.approvals.requestChain({ actionId: id, levels: ['senior', 'manager'] });
+      await Promise.all(chain.map((approval) => store.as('boss').approvals.decide(approval.id, { decision: 'approved' })));
+      expect((await store.actions.get(id)).approvalStatus).toBe('approved');
+    }
+  });
+
+  it('cannot be approved once they have expired, before `expireOverdue` or after', async () => {
+    // R-A6
+    const own = await subject().backend.create();
+    let now = Date.parse('2025-01-01T00:00:00.000Z');
+    try {
+      const store = await own.open({ now: () => new Date(now) });
+      const { id, incidentId } = await proposed(store);
+      const expiresAt = new Date(now + 1000);
+      const [senior, manager] = await store.approvals.requestChain({ actionId: id, levels: ['senior', 'manager'], expiresAt });
+      const later = await store.approvals.request({ actionId: id, approvalLevel: 'executive' });
+      expect(await store.approvals.expireOverdue()).toBe(0);
+      await store.approvals.decide(senior?.id ?? '', { decision: 'approved' });
+      now += 1000;
+      await expect(store.approvals.decide(manager?.id ?? '', { decision: 'approved' })).rejects.toThrow('expired');
+      expect(await store.approvals.expireOverdue()).toBe(1);
+      expect(await store.approvals.expireOverdue()).toBe(0);
+      expect((await store.approvals.get(manager?.id ?? '')).status).toBe('expired');
+      await expect(store.approvals.decide(manager?.id ?? '', { decision: 'approved' })).rejects.toThrow(ConflictError);
+      // what expired is missing still: the action is not approved without it
+      await store.approvals.decide(later.id, { decision: 'approved' });
+      expect((await store.actions.get(id)).approvalStatus).toBe('pending');
+      await expect(store.actions.approve(id)).rejects.toThrow(ConflictError);
+      const again = await store.approvals.request({ actionId: id, approvalLevel: 'manager' });
+      await store.approvals.decide(again.id, { decision: 'approved' });
+      expect((await store.actions.get(id)).approvalStatus).toBe('approved');
+      const expired = (await trailOf(store, incidentId)).filter(({ action }) => action === 'approval_expired');
+      expect(expired).toMatchObject([{ details: { approval_id: manager?.id, action_id: id } }]);
+    } finally {
+      await own.drop();
+    }
+  });
+
+  it('expire by the hundreds, each with its audit entry', async () => {
+    const own = await subject().backend.create();
+    try {
+      const store = await own.open();
+      const { id, incidentId } = await proposed(store);
+      const expiresAt = new Date(Date.now() - 1000);
+      for (let i = 0; i < 23; i++)
+        await store.approvals.requestChain({ actionId: id, levels: Array.from({ length: 20 }, () => 'analyst' as const), expiresAt });
+      expect(await store.approvals.expireOverdue()).toBe(460);
+      expect(await store.auditLogs.count({ incidentId, action: 'approval_expired' })).toBe(460);
+    } finally {
+      await own.drop();
+    }
+  });
+
+  it('cannot be decided by who requested them, with four-eyes on', async () => {
+    // R-A6
+    const own = await subject().backend.create();
+    try {
+      const store = await own.open({ fourEyes: true });
+      const { id } = await proposed(store);
+      const request = await store.as('Alice').approvals.request({ actionId: id, approvalLevel: 'senior' });
+      for (const actor of ['Alice', 'alice'])
+        for (const decision of ['approved', 'denied'] as const)
+          await expect(store.as(actor).approvals.decide(request.id, { decision })).rejects.toThrow(ForbiddenError);
+      await store.as('bob').approvals.decide(request.id, { decision: 'approved' });
+      expect((await store.actions.get(id)).approvalStatus).toBe('approved');
+    } finally {
+      await own.drop();
+    }
+  });
+
+  it('are not passed by: an action with undecided requests is approved through them only', async () => {
+    const { store } = subject();
+    const { id } = await proposed(store);
+    const request = await store.approvals.request({ actionId: id, approvalLevel: 'senior' });
+    await expect(store.actions.approve(id)).rejects.toThrow(ConflictError);
+    await expect(store.actions.autoApprove(id)).rejects.toThrow(ConflictError);
+    await store.actions.deny(id);
+    expect((await store.approvals.get(request.id)).status).toBe('expired');
+  });
+
+  it('are requested of pending actions only', async () => {
+    const { store } = subject();
+    const { id } = await proposed(store);
+    await store.actions.approve(id);
+    await expect(store.approvals.request({ actionId: id, approvalLevel: 'senior' })).rejects.toThrow(ConflictError);
+    await expect(store.approvals.request({ actionId: NOBODY, approvalLevel: 'senior' })).rejects.toThrow(NotFoundError);
+    await expect(store.approvals.request({ actionId: id, approvalLevel: 'ceo' as never })).rejects.toThrow(ValidationError);
+    await expect(store.approvals.decide(NOBODY, { decision: 'approved' })).rejects.toThrow(NotFoundError);
+  });
+});
