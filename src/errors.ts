@@ -249,7 +249,7 @@ export class MigrationError extends StoreError {
     explanation: string,
     options?: ErrorOptions,
   ) {
-    super(`${explanation}: ${migrations.join(', ')}`, options);
+    super(migrations.length ? `${explanation}: ${migrations.join(', ')}` : explanation, options);
   }
 }
 
@@ -261,7 +261,7 @@ export class TransactionScopeError extends StoreError {
 /** A statement of this transaction failed before, so nothing more can be done in it. The failure is the `cause`. */
 export class TransactionAbortedError extends StoreError {
   readonly code = 'transaction_aborted';
-  constructor(options: ErrorOptions) {
+  constructor(options?: ErrorOptions) {
     super('An earlier statement of this transaction failed; it can only be rolled back', options);
   }
 }

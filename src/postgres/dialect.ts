@@ -41,7 +41,9 @@ export const dialect: Dialect = {
   write: (statement) => writer.sqlToQuery(statement),
 
   value: (column, name) => sql`${bound(name, (value: unknown) => column.mapToDriverValue(value))}::${type(column)}`,
-  stored: (column, name) => sql`${bound(name)}::${type(column)}`,
+  // timestamptz, not timestamptz(3): where another writer's schema keeps microseconds, they count
+  stored: (column, name) =>
+    sql`${bound(name)}::${column.getSQLType().startsWith('timestamp') ? sql.raw('timestamptz') : type(column)}`,
   json,
   later: (column, name) => sql`greatest(${dialect.value(column, name)}, ${column} + interval '1 millisecond')`,
   sameInstant: (column, name) => sql`${column} = ${dialect.value(column, name)}`,

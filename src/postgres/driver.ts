@@ -3,7 +3,7 @@
  * and transactions on a connection of their own.
  */
 import type Postgres from 'postgres';
-import { ConnectionError } from '../errors.ts';
+import { ClosedError, ConnectionError } from '../errors.ts';
 import type { Connection, Driver, Isolation, Query, Result } from '../driver/port.ts';
 import { classify, isConnectionLost } from './errors.ts';
 
@@ -18,6 +18,8 @@ const never = new Promise<never>(() => {});
 
 export class PostgresConnection implements Connection {
   readonly #pool: Driver;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closed = false;
 
   constructor(
     private readonly client: Postgres.Sql,
@@ -29,19 +31,33 @@ export class PostgresConnection implements Connection {
   }
 
   exec(query: Query): Promise<Result> {
-    return this.#pool.exec(query);
+    return this.#tracked(() => this.#pool.exec(query));
   }
 
   batch(queries: readonly Query[]): Promise<Result> {
-    return this.#pool.batch(queries);
+    return this.#tracked(() => this.#pool.batch(queries));
   }
 
   transaction<T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T> {
-    return this.#pool.transaction(work, isolation);
+    return this.#tracked(() => this.#pool.transaction(work, isolation));
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    // end() refuses what has not reached the socket yet, and the statements of open transactions
+    await Promise.allSettled(this.#underWay);
     await this.client.end();
+  }
+
+  async #tracked<T>(start: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new ClosedError();
+    const running = start();
+    this.#underWay.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#underWay.delete(running);
+    }
   }
 
   #on(client: Client, transaction: Driver['transaction'], life?: Life): Driver {

@@ -48,7 +48,8 @@ export interface IncidentFilter {
   readonly hasTicket?: boolean | undefined;
   /**
    * A text that the alert data, the ticket or a tag holds: without regard to the case of ASCII letters, all other
-   * characters exactly; `%`, `_` and `\` mean themselves.
+   * characters exactly; `%`, `_` and `\` mean themselves. It is searched for in the alert's JSON text, so that names and
+   * numbers are found too; next to a character that JSON escapes, an escape's own letters may match.
    */
   readonly search?: string | undefined;
 }

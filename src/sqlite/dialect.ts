@@ -39,7 +39,7 @@ export const dialect: Dialect = {
     sql`case when ${column} < ${boundTo(column, name)} then ${boundTo(column, name)} else strftime('%Y-%m-%dT%H:%M:%fZ', ${column}, '+0.001 seconds') end`,
   // other writers leave nanoseconds and offsets behind, which read as the same millisecond
   sameInstant: (column, name) =>
-    sql`(${column} = ${boundTo(column, name)} or (length(${column}) <> 24 and unixepoch(${column}, 'subsec') - unixepoch(${boundTo(column, name)}, 'subsec') between 0 and 0.001))`,
+    sql`(${column} = ${boundTo(column, name)} or (length(${column}) <> 24 and unixepoch(${column}, 'subsec') - unixepoch(${boundTo(column, name)}, 'subsec') between -0.0005 and 0.0015))`,
   // a bare `limit ?` makes SQLite prepare the statement again for every value
   limit: (name) => sql`+${bound(name)}`,
   forUpdate: () => sql``, // there is one writer

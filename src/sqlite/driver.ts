@@ -9,7 +9,7 @@
  * that another process holds is waited out here, asynchronously.
  */
 import type Sqlite from 'better-sqlite3';
-import { BusyError, ClosedError } from '../errors.ts';
+import { BusyError, ClosedError, TransactionAbortedError } from '../errors.ts';
 import { Mutex } from '../driver/mutex.ts';
 import type { Connection, Driver, Query, Result } from '../driver/port.ts';
 import { backoff } from '../driver/retry.ts';
@@ -74,6 +74,7 @@ export class SqliteConnection implements Connection {
       await this.#begin();
       try {
         const result = await work(this.#savepoint(1));
+        this.#checkInside();
         await this.#patiently(() => this.writer.exec('commit'));
         return result;
       } catch (error) {
@@ -106,9 +107,16 @@ export class SqliteConnection implements Connection {
 
   #savepoint(depth: number): Driver {
     return {
-      exec: async (query) => classified(() => this.#writing.run(query)),
-      batch: async (queries) => classified(() => runAll(this.#writing, queries)),
+      exec: async (query) => {
+        this.#checkInside();
+        return classified(() => this.#writing.run(query));
+      },
+      batch: async (queries) => {
+        this.#checkInside();
+        return classified(() => runAll(this.#writing, queries));
+      },
       transaction: async (work) => {
+        this.#checkInside();
         classified(() => this.writer.exec(`savepoint s${depth}`));
         try {
           const result = await work(this.#savepoint(depth + 1));
@@ -126,6 +134,11 @@ export class SqliteConnection implements Connection {
   #begin(): Promise<unknown> {
     // IMMEDIATE: a transaction that starts by reading could not become a writer once another process has written
     return this.#patiently(() => this.writer.exec('begin immediate'));
+  }
+
+  /** Once SQLite has rolled back by itself, what follows would be written outside of any transaction. */
+  #checkInside(): void {
+    if (!this.writer.inTransaction) throw new TransactionAbortedError();
   }
 
   #rollback(): void {

@@ -2,15 +2,14 @@ import { mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type Sqlite from 'better-sqlite3';
 import { migrations } from 'migrations:sqlite';
-import { ConfigurationError, DriverMissingError } from '../errors.ts';
-import { isBusy } from './errors.ts';
+import { ConfigurationError, ConnectionError, DriverMissingError, StoreError } from '../errors.ts';
 import { backoff } from '../driver/retry.ts';
 import { Migrator } from '../migrations/migrator.ts';
 import { parseOptions, type SqliteOptions, settingsOf, sqliteOptions } from '../options.ts';
 import { Store } from '../store.ts';
 import { dialect } from './dialect.ts';
 import { SqliteConnection } from './driver.ts';
-import { classify } from './errors.ts';
+import { classify, isBusy } from './errors.ts';
 import { migrationTarget } from './migrations.ts';
 import { parseSqliteUrl, type SqliteTarget } from './url.ts';
 
@@ -72,7 +71,10 @@ async function connect(
     return new SqliteConnection(writer, reader, { busyTimeoutMs });
   } catch (error) {
     opened?.close();
-    throw classify(error);
+    // without a code of SQLite's: the folder is missing, or may not be made
+    throw error instanceof Database.SqliteError || error instanceof StoreError
+      ? classify(error)
+      : new ConnectionError({ cause: error });
   }
 }
 

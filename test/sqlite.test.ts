@@ -1,0 +1,109 @@
+/** What only SQLite does: pragmas, modes, files, and transactions that it rolls back by itself. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ConfigurationError, openStore, StoreError } from '../src/index.ts';
+import { parseSqliteUrl } from '../src/sqlite/url.ts';
+import { newIncident } from './support/fixtures.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tw-sqlite-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('SQLite', () => {
+  it.each([
+    ['sqlite:data/triage.db', 'data/triage.db', 'rwc'],
+    ['sqlite://data/triage.db?mode=rw', 'data/triage.db', 'rw'],
+    ['sqlite:///var/db/x.db', '/var/db/x.db', 'rwc'],
+    ['sqlite:/var/db/x.db?mode=ro', '/var/db/x.db', 'ro'],
+    ['sqlite::memory:', ':memory:', 'rwc'],
+    ['sqlite://?mode=memory', ':memory:', 'rwc'],
+    ['sqlite:a%20b.db', 'a b.db', 'rwc'],
+  ])('reads the URL %s', (url, file, mode) => {
+    expect(parseSqliteUrl(url)).toEqual({ file, mode });
+  });
+
+  it.each(['sqlite:', 'sqlite:x.db?mode=rwx', 'sqlite:x.db?cache=shared', 'sqlite:100%.db'])('refuses the URL %s', (url) => {
+    // R-O7
+    expect(() => parseSqliteUrl(url)).toThrow(ConfigurationError);
+  });
+
+  it('makes the file with its folder, and only where the mode allows', async () => {
+    const url = `sqlite:${join(folder, 'new/deep/triage.db')}`;
+    await expect(openStore(`${url}?mode=rw`)).rejects.toMatchObject({ code: 'connection' });
+    expect(existsSync(join(folder, 'new'))).toBe(false);
+    await (await openStore(url)).close();
+    await (await openStore(`${url}?mode=ro`)).close();
+    await expect(openStore(`sqlite:${join(folder, 'none.db')}?mode=ro`)).rejects.toMatchObject({ code: 'connection' });
+  });
+
+  it.each([
+    ['power-loss', 2],
+    ['process', 1],
+  ] as const)('opens a file in WAL, with foreign keys, and synchronous as durability %s asks', async (durability, level) => {
+    // R-O8
+    const file = join(folder, `${durability}.db`);
+    const store = await openStore(`sqlite:${file}`, { durability });
+    const { driver } = Reflect.get(store, 'cx') as { driver: { transaction<T>(work: (tx: { exec(query: object): Promise<{ rows: unknown[][] }> }) => Promise<T>): Promise<T> } };
+    const pragma = (name: string) =>
+      driver.transaction(async (tx) => (await tx.exec({ sql: `pragma ${name}`, params: [], reads: false })).rows[0]?.[0]);
+    expect(await pragma('journal_mode')).toBe('wal');
+    expect(await pragma('synchronous')).toBe(level);
+    expect(await pragma('foreign_keys')).toBe(1);
+    expect(await pragma('busy_timeout')).toBe(0);
+    await store.close();
+    expect(existsSync(`${file}-wal`)).toBe(false); // the last connection folded the log into the file
+  });
+
+  it('does not throw a second error over the first when it has rolled back by itself', async () => {
+    // R-T7
+    const file = join(folder, 'rollback.db');
+    const store = await openStore(`sqlite:${file}`);
+    const raw = new Database(file);
+    raw.exec(`create trigger gone before insert on incidents when new.ticket_id = 'GONE' begin select raise(rollback, 'rolled back by the trigger'); end`);
+    raw.close();
+    for (const work of [
+      () => store.incidents.create(newIncident({ ticketId: 'GONE' })),
+      () => store.transaction((tx) => tx.incidents.create(newIncident({ ticketId: 'GONE' }))),
+      () => store.transaction((tx) => tx.transaction((inner) => inner.incidents.create(newIncident({ ticketId: 'GONE' })))),
+    ]) {
+      const error = await work().catch((thrown) => thrown);
+      expect(error).toBeInstanceOf(StoreError);
+      expect(error.cause.message).toBe('rolled back by the trigger');
+    }
+    // nor does anything that follows in the doomed transaction write outside of it
+    await store
+      .transaction(async (tx) => {
+        await tx.transaction((inner) => inner.incidents.create(newIncident({ ticketId: 'GONE' }))).catch(() => {});
+        await tx.incidents.create(newIncident({ ticketId: 'AFTER' }));
+      })
+      .catch(() => {});
+    expect(await store.incidents.count({ ticketId: 'AFTER' })).toBe(0);
+    await store.incidents.create(newIncident());
+    await store.close();
+  });
+
+  it('says that the disk is full', async () => {
+    // R-E1
+    const file = join(folder, 'full.db');
+    await (await openStore(`sqlite:${file}`)).close();
+    const raw = new Database(file);
+    const pages = raw.pragma('page_count', { simple: true });
+    raw.close();
+    const store = await openStore(`sqlite:${file}`);
+    const { driver } = Reflect.get(store, 'cx') as { driver: { exec(query: object): Promise<unknown> } };
+    await driver.exec({ sql: `pragma max_page_count = ${Number(pages)}`, params: [], reads: false });
+    const big = newIncident({ alertData: 'x'.repeat(100_000) });
+    await expect(store.incidents.create(big)).rejects.toMatchObject({ code: 'disk_full' });
+    await expect(store.transaction((tx) => tx.incidents.create(big))).rejects.toMatchObject({ code: 'disk_full' });
+    await store.close();
+  });
+
+  it('says that a file is no database', async () => {
+    const { writeFileSync } = await import('node:fs');
+    const file = join(folder, 'text.db');
+    writeFileSync(file, 'this is text, and quite a lot of it: '.repeat(200));
+    await expect(openStore(`sqlite:${file}`)).rejects.toMatchObject({ code: 'database', nativeCode: 'SQLITE_NOTADB' });
+  });
+});
