@@ -48,5 +48,6 @@ export const esbuildPlugin = (root: string) => ({
 export const vitePlugin = (root: string) => ({
   name: 'embed-migrations',
   resolveId: (id: string) => (SPECIFIER.test(id) ? `\0${id}` : undefined),
-  load: (id: string) => (id.startsWith('\0') && SPECIFIER.test(id.slice(1)) ? moduleText(root, id.slice(1)) : undefined),
+  load: (id: string) =>
+    id.startsWith('\0') && SPECIFIER.test(id.slice(1)) ? moduleText(root, id.slice(1)) : undefined,
 });

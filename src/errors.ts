@@ -49,9 +49,7 @@ export abstract class StoreError extends Error {
 export class ValidationError extends StoreError {
   readonly code = 'validation';
   constructor(readonly issues: readonly Issue[]) {
-    super(
-      `Invalid input: ${issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; ')}`,
-    );
+    super(`Invalid input: ${issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; ')}`);
   }
 }
 
@@ -276,7 +274,5 @@ export class ClosedError extends StoreError {
 
 /** Tells whether a value is an error of this library, also across a copy of the package loaded another way. */
 export function isStoreError(error: unknown): error is StoreError {
-  return (
-    error instanceof StoreError || (error instanceof Error && 'retryable' in error && 'code' in error)
-  );
+  return error instanceof StoreError || (error instanceof Error && 'retryable' in error && 'code' in error);
 }

@@ -13,40 +13,40 @@ export interface StoreOptions {
    * `auto` (the default) applies what is pending; `verify` only throws a MigrationError when something is, and needs no rights
    * to change the schema; `off` does not look.
    */
-  readonly migrations?: Migrations;
+  readonly migrations?: Migrations | undefined;
   /**
    * `power-loss` (the default): an acknowledged write survives a power failure. `process`: it survives the end of this
    * process only; on PostgreSQL, commits do not wait for the disk (`synchronous_commit = off`).
    */
-  readonly durability?: 'power-loss' | 'process';
+  readonly durability?: 'power-loss' | 'process' | undefined;
   /** Who requested an approval cannot decide it. Off by default. */
-  readonly fourEyes?: boolean;
+  readonly fourEyes?: boolean | undefined;
   /** The largest JSON value that is taken: 16 MiB and 128 levels by default. */
-  readonly json?: { readonly maxBytes?: number; readonly maxDepth?: number };
+  readonly json?: { readonly maxBytes?: number | undefined; readonly maxDepth?: number | undefined } | undefined;
   /** The clock of created_at, updated_at and the audit trail: for tests. */
-  readonly now?: () => Date;
+  readonly now?: (() => Date) | undefined;
 }
 
 /** The options of a SQLite store. */
 export interface SqliteOptions extends StoreOptions {
   /** Milliseconds to wait for a lock that another process holds, before BusyError: 5,000 by default. */
-  readonly busyTimeoutMs?: number;
+  readonly busyTimeoutMs?: number | undefined;
 }
 
 /** The options of a PostgreSQL store. */
 export interface PostgresOptions extends StoreOptions {
   /** Connections at most: 10 by default. */
-  readonly poolSize?: number;
+  readonly poolSize?: number | undefined;
   /** Seconds to wait for a connection: 30 by default. */
-  readonly connectTimeoutSeconds?: number;
+  readonly connectTimeoutSeconds?: number | undefined;
   /** Seconds after which an idle connection is closed: never by default. */
-  readonly idleTimeoutSeconds?: number;
+  readonly idleTimeoutSeconds?: number | undefined;
   /** Use named prepared statements: true by default. False for PgBouncer in transaction mode. */
-  readonly prepare?: boolean;
+  readonly prepare?: boolean | undefined;
   /** TLS: as the URL's `sslmode` says by default. */
-  readonly ssl?: boolean | 'require' | 'prefer' | 'verify-full';
+  readonly ssl?: boolean | 'require' | 'prefer' | 'verify-full' | undefined;
   /** What the server lists this client as: `triage-warden` by default. */
-  readonly applicationName?: string;
+  readonly applicationName?: string | undefined;
 }
 
 const common = {

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Dialect } from './driver/dialect.ts';
 import { guard } from './driver/guard.ts';
 import type { Connection, Isolation } from './driver/port.ts';
@@ -7,7 +8,6 @@ import { ClosedError } from './errors.ts';
 import type { MigrationStatus, Migrator } from './migrations/migrator.ts';
 import { actor as actorText } from './model/fields.ts';
 import { parse } from './model/parse.ts';
-import { z } from 'zod';
 import { Actions } from './repositories/actions.ts';
 import { Approvals } from './repositories/approvals.ts';
 import { AuditLogs } from './repositories/audit-logs.ts';
@@ -17,12 +17,12 @@ import { Incidents } from './repositories/incidents.ts';
 /** The options of `transaction`. */
 export interface TransactionOptions {
   /** PostgreSQL's isolation level, by default that of the server (read committed). SQLite's is always serializable. */
-  readonly isolation?: Isolation;
+  readonly isolation?: Isolation | undefined;
   /**
    * How often the whole transaction is run again when the database could not order it among others (SerializationError): 0
    * unless it is given. The callback must then be safe to run again. Its own errors are never retried.
    */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
 }
 
 const transactionOptions = z.strictObject({
@@ -141,4 +141,3 @@ export class Store extends Handle implements AsyncDisposable {
     if (this.#closing) throw new ClosedError();
   }
 }
-

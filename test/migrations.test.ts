@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { readMigrations } from '../build/embed-migrations.ts';
 import { MigrationError, type MigrationProblem } from '../src/index.ts';
 import { type Migration, Migrator } from '../src/migrations/migrator.ts';
-import { readMigrations } from '../build/embed-migrations.ts';
-import { SHARED_BACKENDS, type Backend, type TestDatabase } from './support/databases.ts';
+import { type Backend, SHARED_BACKENDS, type TestDatabase } from './support/databases.ts';
 import { newIncident, proposed } from './support/fixtures.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
@@ -40,7 +40,10 @@ async function migratorOf(backend: Backend, database: TestDatabase, migrations: 
 }
 
 describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
-  const on = async (migrations: readonly Migration[], work: (migrator: Migrator, database: TestDatabase) => Promise<void>) => {
+  const on = async (
+    migrations: readonly Migration[],
+    work: (migrator: Migrator, database: TestDatabase) => Promise<void>,
+  ) => {
     const database = await backend.create({ empty: true });
     const { migrator, connection } = await migratorOf(backend, database, migrations);
     try {
@@ -73,14 +76,20 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
     expect(pending).toEqual([]);
     expect(await store.migrate()).toEqual([]);
     await store.incidents.create(newIncident());
-    expect(await database.raw(`select count(*) as n from ${log}`)).toEqual([{ n: backend.dialect === 'sqlite' ? 2 : '2' }]);
+    expect(await database.raw(`select count(*) as n from ${log}`)).toEqual([
+      { n: backend.dialect === 'sqlite' ? 2 : '2' },
+    ]);
     await database.drop();
   });
 
   it('`verify` says what is pending and changes nothing; `off` does not look', async () => {
     // R-M8
     const database = await backend.create({ empty: true });
-    await expect(database.open({ migrations: 'verify' })).rejects.toMatchObject({ code: 'migration', problem: 'pending', migrations: ['0000_init', '0001_audit_immutable'] });
+    await expect(database.open({ migrations: 'verify' })).rejects.toMatchObject({
+      code: 'migration',
+      problem: 'pending',
+      migrations: ['0000_init', '0001_audit_immutable'],
+    });
     const store = await database.open({ migrations: 'off' });
     expect((await store.migrationStatus()).applied).toEqual([]);
     expect(await store.migrate()).toEqual(['0000_init', '0001_audit_immutable']);
@@ -99,7 +108,9 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
       expect(await problemOf(again(database, [a, { ...b, hash: 'f'.repeat(64) }]))).toBe('edited');
       expect(await problemOf(again(database, [a]))).toBe('newer');
       expect(await problemOf(again(database, [b, c]))).toBe('missing');
-      expect(await problemOf(again(database, [a, migration('0001_x', 1500, 'create table x (x integer)'), b]))).toBe('missing');
+      expect(await problemOf(again(database, [a, migration('0001_x', 1500, 'create table x (x integer)'), b]))).toBe(
+        'missing',
+      );
       expect(await problemOf(again(database, [b, a]))).toBe('out_of_order');
       await expect(again(database, [a])).rejects.toThrow('newer than this package');
       expect(await again(database, [a, b, c])).toEqual(['0002_c']);
@@ -111,7 +122,11 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
     const good = migration('0000_good', 1000, 'create table good (x integer)');
     const bad = migration('0001_bad', 2000, 'create table half (x integer)', 'create table good (x integer)');
     await on([good, bad], async (migrator, database) => {
-      await expect(migrator.migrate()).rejects.toMatchObject({ problem: 'failed', migrations: ['0001_bad'], cause: expect.any(Error) });
+      await expect(migrator.migrate()).rejects.toMatchObject({
+        problem: 'failed',
+        migrations: ['0001_bad'],
+        cause: expect.any(Error),
+      });
       expect(await migrator.status()).toEqual({ applied: ['0000_good'], pending: ['0001_bad'] });
       await expect(database.raw('select * from half')).rejects.toThrow();
       const mended = migration('0001_bad', 2000, 'create table half (x integer)');
@@ -150,7 +165,9 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
       const action = await proposed(store);
       await store.close();
       const own = readMigrations(`${ROOT}drizzle/sqlite`);
-      const columns = (await database.raw(`select name from pragma_table_info('incidents')`)).map(({ name }) => name).join(', ');
+      const columns = (await database.raw(`select name from pragma_table_info('incidents')`))
+        .map(({ name }) => name)
+        .join(', ');
       const [{ sql = '' } = {}] = await database.raw(`select sql from sqlite_master where name = 'incidents'`);
       const rebuild = migration(
         '0009_rebuild',
@@ -171,12 +188,14 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
       await database.drop();
     });
 
-it('say when another process migrates for too long', async () => {
+    it('say when another process migrates for too long', async () => {
       const database = await backend.create({ empty: true });
       const { default: Database } = await import('better-sqlite3');
       const other = new Database(database.url.replace('sqlite:', ''));
       other.exec('begin immediate');
-      await expect(database.open({ busyTimeoutMs: 50 })).rejects.toMatchObject({ code: expect.stringMatching(/busy|migration/) });
+      await expect(database.open({ busyTimeoutMs: 50 })).rejects.toMatchObject({
+        code: expect.stringMatching(/busy|migration/),
+      });
       other.exec('rollback');
       other.close();
       await database.drop();

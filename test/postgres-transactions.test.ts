@@ -41,7 +41,11 @@ describe('PostgreSQL', () => {
       let runs = 0;
       let arrived = 0;
       const both = new Promise<void>((resolve) => {
-        const timer = setInterval(() => arrived >= 2 && (clearInterval(timer), resolve()), 1);
+        const timer = setInterval(() => {
+          if (arrived < 2) return;
+          clearInterval(timer);
+          resolve();
+        }, 1);
       });
       const work = (mine: string, theirs: string) =>
         store.transaction(

@@ -24,10 +24,13 @@ describe('SQLite', () => {
     expect(parseSqliteUrl(url)).toEqual({ file, mode });
   });
 
-  it.each(['sqlite:', 'sqlite:x.db?mode=rwx', 'sqlite:x.db?cache=shared', 'sqlite:100%.db'])('refuses the URL %s', (url) => {
-    // R-O7
-    expect(() => parseSqliteUrl(url)).toThrow(ConfigurationError);
-  });
+  it.each(['sqlite:', 'sqlite:x.db?mode=rwx', 'sqlite:x.db?cache=shared', 'sqlite:100%.db'])(
+    'refuses the URL %s',
+    (url) => {
+      // R-O7
+      expect(() => parseSqliteUrl(url)).toThrow(ConfigurationError);
+    },
+  );
 
   it('makes the file with its folder, and only where the mode allows', async () => {
     const url = `sqlite:${join(folder, 'new/deep/triage.db')}`;
@@ -41,32 +44,44 @@ describe('SQLite', () => {
   it.each([
     ['power-loss', 2],
     ['process', 1],
-  ] as const)('opens a file in WAL, with foreign keys, and synchronous as durability %s asks', async (durability, level) => {
-    // R-O8
-    const file = join(folder, `${durability}.db`);
-    const store = await openStore(`sqlite:${file}`, { durability });
-    const { driver } = Reflect.get(store, 'cx') as { driver: { transaction<T>(work: (tx: { exec(query: object): Promise<{ rows: unknown[][] }> }) => Promise<T>): Promise<T> } };
-    const pragma = (name: string) =>
-      driver.transaction(async (tx) => (await tx.exec({ sql: `pragma ${name}`, params: [], reads: false })).rows[0]?.[0]);
-    expect(await pragma('journal_mode')).toBe('wal');
-    expect(await pragma('synchronous')).toBe(level);
-    expect(await pragma('foreign_keys')).toBe(1);
-    expect(await pragma('busy_timeout')).toBe(0);
-    await store.close();
-    expect(existsSync(`${file}-wal`)).toBe(false); // the last connection folded the log into the file
-  });
+  ] as const)(
+    'opens a file in WAL, with foreign keys, and synchronous as durability %s asks',
+    async (durability, level) => {
+      // R-O8
+      const file = join(folder, `${durability}.db`);
+      const store = await openStore(`sqlite:${file}`, { durability });
+      const { driver } = Reflect.get(store, 'cx') as {
+        driver: {
+          transaction<T>(work: (tx: { exec(query: object): Promise<{ rows: unknown[][] }> }) => Promise<T>): Promise<T>;
+        };
+      };
+      const pragma = (name: string) =>
+        driver.transaction(
+          async (tx) => (await tx.exec({ sql: `pragma ${name}`, params: [], reads: false })).rows[0]?.[0],
+        );
+      expect(await pragma('journal_mode')).toBe('wal');
+      expect(await pragma('synchronous')).toBe(level);
+      expect(await pragma('foreign_keys')).toBe(1);
+      expect(await pragma('busy_timeout')).toBe(0);
+      await store.close();
+      expect(existsSync(`${file}-wal`)).toBe(false); // the last connection folded the log into the file
+    },
+  );
 
   it('does not throw a second error over the first when it has rolled back by itself', async () => {
     // R-T7
     const file = join(folder, 'rollback.db');
     const store = await openStore(`sqlite:${file}`);
     const raw = new Database(file);
-    raw.exec(`create trigger gone before insert on incidents when new.ticket_id = 'GONE' begin select raise(rollback, 'rolled back by the trigger'); end`);
+    raw.exec(
+      `create trigger gone before insert on incidents when new.ticket_id = 'GONE' begin select raise(rollback, 'rolled back by the trigger'); end`,
+    );
     raw.close();
     for (const work of [
       () => store.incidents.create(newIncident({ ticketId: 'GONE' })),
       () => store.transaction((tx) => tx.incidents.create(newIncident({ ticketId: 'GONE' }))),
-      () => store.transaction((tx) => tx.transaction((inner) => inner.incidents.create(newIncident({ ticketId: 'GONE' })))),
+      () =>
+        store.transaction((tx) => tx.transaction((inner) => inner.incidents.create(newIncident({ ticketId: 'GONE' })))),
     ]) {
       const error = await work().catch((thrown) => thrown);
       expect(error).toBeInstanceOf(StoreError);

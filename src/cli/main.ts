@@ -49,10 +49,7 @@ command('status', 'Tells which migrations are applied and which are pending.').a
   }),
 );
 
-async function run(
-  options: Options,
-  work: (store: Store, database: string) => Promise<number>,
-): Promise<void> {
+async function run(options: Options, work: (store: Store, database: string) => Promise<number>): Promise<void> {
   const url = options.databaseUrl ?? process.env.DATABASE_URL;
   let store: Store | undefined;
   try {

@@ -4,7 +4,7 @@ import { ValidationError } from '../errors.ts';
 const MAX_EXPONENT = 1000;
 const MAX_DIGITS = 1000;
 
-const TOKEN = /"[^"\\]*(?:\\[^][^"\\]*)*"|[{}[\],:]|-?\d[\d.eE+-]*/g;
+const TOKEN = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"|[{}[\],:]|-?\d[\d.eE+-]*/g;
 
 /**
  * Reads a well-formed JSON text token by token and tells what JSON.parse does not: how deep it is and whether an object has

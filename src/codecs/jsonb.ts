@@ -1,4 +1,4 @@
-import { RawJson } from './json.ts';
+import type { RawJson } from './json.ts';
 
 /**
  * Keeps in jsonb what jsonb cannot hold. A NUL, a lone surrogate, and the marker itself are written as the marker

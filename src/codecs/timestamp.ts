@@ -12,8 +12,7 @@ export function encodeTimestamp(date: Date, path: string): string {
   if (!(date instanceof Date) || Number.isNaN(date.getTime()))
     throw new ValidationError([{ path, message: 'is not a valid Date' }]);
   const text = date.toISOString();
-  if (text.length !== ISO_LENGTH)
-    throw new ValidationError([{ path, message: 'is outside the years 0000 to 9999' }]);
+  if (text.length !== ISO_LENGTH) throw new ValidationError([{ path, message: 'is outside the years 0000 to 9999' }]);
   return text;
 }
 

@@ -13,7 +13,9 @@ export interface Statement {
 /** Stands for a value that is bound by name; `encode` makes of it what the database takes. NULL stays NULL. */
 export function bound(name: string, encode?: (value: never) => unknown): SQL {
   const placeholder = sql.placeholder(name);
-  return encode ? sql`${new Param(placeholder, { mapToDriverValue: encode as (value: unknown) => unknown })}` : sql`${placeholder}`;
+  return encode
+    ? sql`${new Param(placeholder, { mapToDriverValue: encode as (value: unknown) => unknown })}`
+    : sql`${placeholder}`;
 }
 
 /** Stands for a value of a column, bound by name and encoded by the column's codec. */

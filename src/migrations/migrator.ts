@@ -1,5 +1,5 @@
-import { MigrationError } from '../errors.ts';
 import type { Driver } from '../driver/port.ts';
+import { MigrationError } from '../errors.ts';
 
 /** A migration of the package. */
 export interface Migration {
@@ -109,7 +109,11 @@ export function compare(applied: readonly AppliedMigration[], migrations: readon
     const edited = migrations.find((migration) => migration.when === when);
     if (edited) throw new MigrationError('edited', [edited.name], 'A migration was changed after it was applied');
     if (when > newest)
-      throw new MigrationError('newer', [hash.slice(0, 12)], 'The database is newer than this package: unknown migration');
+      throw new MigrationError(
+        'newer',
+        [hash.slice(0, 12)],
+        'The database is newer than this package: unknown migration',
+      );
     throw new MigrationError('missing', [hash.slice(0, 12)], 'The database has a migration that this package lacks');
   });
   return migrations.slice(applied.length);

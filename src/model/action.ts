@@ -54,14 +54,14 @@ export interface ClaimedAction extends Action {
 
 /** An action to be proposed; it is pending until it is approved or denied. */
 export interface NewAction {
-  readonly id?: string;
+  readonly id?: string | undefined;
   readonly incidentId: string;
   readonly actionType: ActionType;
   readonly target: ActionTarget;
-  readonly parameters?: JsonObject;
+  readonly parameters?: JsonObject | undefined;
   readonly reason: string;
   /** 1 to 100, by default 50; the lower, the sooner. */
-  readonly priority?: number;
+  readonly priority?: number | undefined;
 }
 
 const word = limitedText(500);

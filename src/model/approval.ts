@@ -21,12 +21,12 @@ export interface Approval {
 
 /** A request for approval. */
 export interface NewApproval {
-  readonly id?: string;
+  readonly id?: string | undefined;
   readonly actionId: string;
   readonly approvalLevel: ApprovalLevel;
   /** Who asks; the store's actor unless it is given. */
-  readonly requestedBy?: string;
-  readonly expiresAt?: Date | null;
+  readonly requestedBy?: string | undefined;
+  readonly expiresAt?: Date | null | undefined;
 }
 
 /** A request for several approvals of one action, one for each level. */
@@ -37,7 +37,7 @@ export interface NewApprovalChain extends Omit<NewApproval, 'id' | 'approvalLeve
 /** What was decided, and why. */
 export interface Decision {
   readonly decision: 'approved' | 'denied';
-  readonly reason?: string | null;
+  readonly reason?: string | null | undefined;
 }
 
 const request = {

@@ -19,10 +19,10 @@ export interface AuditLog {
 
 /** An entry to be appended; the actor is the store's own, and the time is now. */
 export interface NewAuditLog {
-  readonly id?: string;
+  readonly id?: string | undefined;
   readonly incidentId: string;
   readonly action: AuditAction;
-  readonly details?: JsonObject | null;
+  readonly details?: JsonObject | null | undefined;
 }
 
 export const newAuditLog = z.strictObject({

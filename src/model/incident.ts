@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { JsonInput, JsonObject, JsonValue } from './json.ts';
 import { anyJson, limitedText, optionalText, tag, uuid } from './fields.ts';
+import type { JsonInput, JsonObject, JsonValue } from './json.ts';
 import {
   type ENRICHMENT_TYPES,
   INCIDENT_STATUSES,
@@ -25,7 +25,6 @@ export type AlertSource =
   | 'user_reported'
   | JsonObject;
 
-
 /** What one lookup found about the incident. */
 export interface Enrichment {
   readonly enrichment_type: Known<(typeof ENRICHMENT_TYPES)[number]> | { readonly custom: string };
@@ -44,11 +43,10 @@ export interface NewEnrichment {
   readonly enrichment_type: Enrichment['enrichment_type'];
   readonly source: string;
   readonly data: JsonInput;
-  readonly timestamp?: string;
-  readonly ttl_seconds?: number | null;
+  readonly timestamp?: string | undefined;
+  readonly ttl_seconds?: number | null | undefined;
   readonly [key: string]: unknown;
 }
-
 
 /** A technique of MITRE ATT&CK. */
 export interface MitreTechnique {
@@ -98,14 +96,14 @@ export interface NewAnalysis {
   readonly confidence: number;
   readonly summary: string;
   readonly risk_score: number;
-  readonly reasoning?: string;
-  readonly mitre_techniques?: readonly MitreTechnique[];
-  readonly iocs?: readonly Ioc[];
-  readonly recommendations?: readonly string[];
-  readonly analyzed_by?: string;
-  readonly timestamp?: string;
-  readonly evidence?: readonly JsonValue[];
-  readonly investigation_steps?: readonly JsonValue[];
+  readonly reasoning?: string | undefined;
+  readonly mitre_techniques?: readonly MitreTechnique[] | undefined;
+  readonly iocs?: readonly Ioc[] | undefined;
+  readonly recommendations?: readonly string[] | undefined;
+  readonly analyzed_by?: string | undefined;
+  readonly timestamp?: string | undefined;
+  readonly evidence?: readonly JsonValue[] | undefined;
+  readonly investigation_steps?: readonly JsonValue[] | undefined;
   readonly [key: string]: unknown;
 }
 
@@ -143,29 +141,29 @@ export interface Incident {
 /** An incident to be created. Its status is `new` unless it is given. */
 export interface NewIncident {
   /** The caller's own UUID; a UUIDv7 unless it is given. */
-  readonly id?: string;
+  readonly id?: string | undefined;
   readonly source: AlertSource;
   readonly severity: Severity;
-  readonly status?: IncidentStatus;
+  readonly status?: IncidentStatus | undefined;
   readonly alertData: JsonInput;
-  readonly enrichments?: readonly NewEnrichment[];
-  readonly analysis?: NewAnalysis | null;
-  readonly proposedActions?: readonly ProposedAction[];
-  readonly ticketId?: string | null;
-  readonly tags?: readonly string[];
-  readonly metadata?: JsonObject;
+  readonly enrichments?: readonly NewEnrichment[] | undefined;
+  readonly analysis?: NewAnalysis | null | undefined;
+  readonly proposedActions?: readonly ProposedAction[] | undefined;
+  readonly ticketId?: string | null | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly metadata?: JsonObject | undefined;
   /** When the alert came; now unless it is given. */
-  readonly createdAt?: Date;
+  readonly createdAt?: Date | undefined;
 }
 
 /** What `update` changes: a member that is left out, or undefined, keeps its value; null clears it. */
 export interface IncidentPatch {
-  readonly source?: AlertSource;
-  readonly severity?: Severity;
-  readonly alertData?: JsonInput;
-  readonly ticketId?: string | null;
-  readonly tags?: readonly string[];
-  readonly metadata?: JsonObject;
+  readonly source?: AlertSource | undefined;
+  readonly severity?: Severity | undefined;
+  readonly alertData?: JsonInput | undefined;
+  readonly ticketId?: string | null | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly metadata?: JsonObject | undefined;
 }
 
 const unit = z.number().min(0).max(1);

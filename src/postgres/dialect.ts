@@ -25,7 +25,9 @@ const names = (table: Table) =>
 
 const assignments = (table: Table, set: Readonly<Record<string, SQL>>) =>
   sql.join(
-    Object.entries(set).map(([key, value]) => sql`${sql.identifier(getTableColumns(table)[key]?.name ?? key)} = ${value}`),
+    Object.entries(set).map(
+      ([key, value]) => sql`${sql.identifier(getTableColumns(table)[key]?.name ?? key)} = ${value}`,
+    ),
     sql`, `,
   );
 
@@ -99,7 +101,9 @@ function auditedUpdate({ table, where, first, set, audit, readsOld }: AuditedUpd
   const update = (condition: SQL) =>
     sql`update ${table} set ${assignments(table, set)} where ${condition} returning ${names(table)}`;
   if (!readsOld && !first)
-    return [sql`with "subject" as (${update(where(table))}), logged as (${logged}) select ${names(table)} from "subject"`];
+    return [
+      sql`with "subject" as (${update(where(table))}), logged as (${logged}) select ${names(table)} from "subject"`,
+    ];
   const order = first ? sql` order by ${first.orderBy(table)} limit ${dialect.limit(first.limit)}` : sql``;
   const lock = dialect.forUpdate({ skipLocked: first?.skipLocked ?? false });
   return [

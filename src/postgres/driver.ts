@@ -3,8 +3,8 @@
  * and transactions on a connection of their own.
  */
 import type Postgres from 'postgres';
-import { ClosedError, ConnectionError } from '../errors.ts';
 import type { Connection, Driver, Isolation, Query, Result } from '../driver/port.ts';
+import { ClosedError, ConnectionError } from '../errors.ts';
 import { classify, isConnectionLost } from './errors.ts';
 
 type Client = Pick<Postgres.Sql, 'unsafe'>;

@@ -99,7 +99,9 @@ const keyColumns = (detail = '') => /^Key \((.+?)\)=\(/.exec(detail)?.[1]?.split
  */
 function withoutValues(error: Error): Error {
   const { code = '' } = error as ServerError;
-  const message = code.startsWith('22') ? 'data exception (its message is left out: it quotes the value)' : error.message;
+  const message = code.startsWith('22')
+    ? 'data exception (its message is left out: it quotes the value)'
+    : error.message;
   const copy: Error = Object.create(Object.getPrototypeOf(error));
   const hidden = (value: string) => ({ value, enumerable: false, writable: true, configurable: true });
   const frames = error.stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];

@@ -1,5 +1,5 @@
-import type Postgres from 'postgres';
 import { migrations } from 'migrations:postgres';
+import type Postgres from 'postgres';
 import { ConfigurationError, DriverMissingError } from '../errors.ts';
 import { Migrator } from '../migrations/migrator.ts';
 import { type PostgresOptions, parseOptions, postgresOptions, settingsOf } from '../options.ts';

@@ -2,7 +2,19 @@
  * The twelve tables of the schema document on PostgreSQL, as Drizzle tables. Their rows have the same types as those of
  * SQLite's: `../repositories/tables.ts` proves it.
  */
-import { bigint, boolean, customType, foreignKey, index, integer, pgEnum, pgTable, text, unique, uuid } from 'drizzle-orm/pg-core';
+import {
+  bigint,
+  boolean,
+  customType,
+  foreignKey,
+  index,
+  integer,
+  pgEnum,
+  pgTable,
+  text,
+  unique,
+  uuid,
+} from 'drizzle-orm/pg-core';
 import { RawJson } from '../codecs/json.ts';
 import { fromJsonb, toJsonb } from '../codecs/jsonb.ts';
 import { encodeTimestamp, parseTimestamp } from '../codecs/timestamp.ts';

@@ -2,14 +2,21 @@ import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle
 import { z } from 'zod';
 import { bound } from '../driver/statement.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
-import { type Action, type ActionType, type ClaimedAction, type Lease, type NewAction, newAction } from '../model/action.ts';
+import {
+  type Action,
+  type ActionType,
+  type ClaimedAction,
+  type Lease,
+  type NewAction,
+  newAction,
+} from '../model/action.ts';
 import type { AuditAction } from '../model/audit-log.ts';
 import { anyJson, limitedText, text, uuid } from '../model/fields.ts';
 import type { JsonInput, JsonObject } from '../model/json.ts';
 import { leaseOf } from '../model/lease.ts';
 import { parse, parseId } from '../model/parse.ts';
 import { APPROVAL_STATUSES, type ApprovalStatus } from '../model/values.ts';
-import { Approvals } from './approvals.ts';
+import { ApprovalRequests } from './approval-requests.ts';
 import { entry } from './audit.ts';
 import { Conditions } from './conditions.ts';
 import { type Context, json, newId } from './context.ts';
@@ -34,9 +41,9 @@ export type ActionSort = 'newest' | 'oldest';
 export interface ClaimOptions {
   readonly worker: string;
   /** Actions at most: 1 by default, 200 at most. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
   /** Milliseconds until another worker may take over: 60,000 by default. */
-  readonly leaseMs?: number;
+  readonly leaseMs?: number | undefined;
 }
 
 /** How an execution ended. */
@@ -109,12 +116,12 @@ export class Actions extends Repository<'actions', ActionFilter, ActionSort> {
    *
    * @throws NotFoundError; ConflictError when it is not pending, or approval requests are undecided or have expired.
    */
-  async approve(id: string, options: { readonly reason?: string | null } = {}): Promise<Action> {
+  async approve(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Action> {
     return this.#settle(id, 'approved', 'action_approved', options);
   }
 
   /** Approves a pending action by policy; else as `approve`. Audit entry: `action_approved`, to `auto_approved`. */
-  async autoApprove(id: string, options: { readonly reason?: string | null } = {}): Promise<Action> {
+  async autoApprove(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Action> {
     return this.#settle(id, 'auto_approved', 'action_approved', options);
   }
 
@@ -123,7 +130,7 @@ export class Actions extends Repository<'actions', ActionFilter, ActionSort> {
    *
    * @throws NotFoundError; ConflictError when it is not pending.
    */
-  async deny(id: string, options: { readonly reason?: string | null } = {}): Promise<Action> {
+  async deny(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Action> {
     return this.#settle(id, 'denied', 'action_denied', options);
   }
 
@@ -159,12 +166,23 @@ export class Actions extends Repository<'actions', ActionFilter, ActionSort> {
    *
    * @throws NotFoundError; ConflictError when the token is not that of the action's lease.
    */
-  async renew(id: string, lease: Lease, options: { readonly leaseMs?: number } = {}): Promise<ClaimedAction> {
+  async renew(
+    id: string,
+    lease: Lease,
+    options: { readonly leaseMs?: number | undefined } = {},
+  ): Promise<ClaimedAction> {
     const { leaseMs: length } = parse(z.strictObject({ leaseMs }), options);
     const { worker, token } = lease;
     const until = new Date(this.cx.settings.now().getTime() + length).toISOString();
     const renewed: Lease = { worker, token, until };
-    const action = await this.#held(id, token, 'renew', 'action_lease_renewed', { worker, until }, { lease: { ...renewed } });
+    const action = await this.#held(
+      id,
+      token,
+      'renew',
+      'action_lease_renewed',
+      { worker, until },
+      { lease: { ...renewed } },
+    );
     return { ...action, lease: renewed };
   }
 
@@ -196,7 +214,7 @@ export class Actions extends Repository<'actions', ActionFilter, ActionSort> {
   }
 
   /** Lists approved actions that no worker holds, in the order in which `claim` takes them: 50 by default, 200 at most. */
-  async listReady(options: { readonly limit?: number } = {}): Promise<readonly Action[]> {
+  async listReady(options: { readonly limit?: number | undefined } = {}): Promise<readonly Action[]> {
     const { limit } = parse(z.strictObject({ limit: z.number().optional() }), options);
     const statement = this.read(
       'listReady',
@@ -250,13 +268,18 @@ export class Actions extends Repository<'actions', ActionFilter, ActionSort> {
       .before(t.createdAt, until);
   }
 
-  async #settle(id: string, to: 'approved' | 'auto_approved' | 'denied', action: AuditAction, options: object): Promise<Action> {
+  async #settle(
+    id: string,
+    to: 'approved' | 'auto_approved' | 'denied',
+    action: AuditAction,
+    options: object,
+  ): Promise<Action> {
     const key = parseId(id);
     const { reason } = parse(reasonOption, options);
     return this.cx.driver.transaction(async (driver) => {
       const cx: Context = { ...this.cx, driver };
       const actions = new Actions(cx, 'actions');
-      const approvals = new Approvals(cx, 'approvals');
+      const approvals = new ApprovalRequests(cx, 'approvals');
       await actions.lockPending(key);
       if (to === 'denied') await approvals.expireOf(key, 'the action was denied');
       else if (!(await approvals.allGranted(key)))

@@ -19,7 +19,12 @@ interface EntryOptions {
   /** The audit rows are several: their ids are dealt out of a list. */
   readonly several?: boolean;
   /** Details that the database makes of the row; `old` when they read it as it was before the change. */
-  readonly made?: { readonly shape: string; readonly old: boolean; readonly details: (row: Table) => SQL; readonly values?: Values };
+  readonly made?: {
+    readonly shape: string;
+    readonly old: boolean;
+    readonly details: (row: Table) => SQL;
+    readonly values?: Values;
+  };
   /** An action that depends on the row. */
   readonly actionOf?: (row: Table) => SQL;
 }

@@ -122,7 +122,11 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
    *
    * @throws NotFoundError; ConflictError when the incident was changed after `ifUpdatedAt`; ValidationError.
    */
-  async update(id: string, patch: IncidentPatch, options: { readonly ifUpdatedAt?: Date } = {}): Promise<Incident> {
+  async update(
+    id: string,
+    patch: IncidentPatch,
+    options: { readonly ifUpdatedAt?: Date | undefined } = {},
+  ): Promise<Incident> {
     const key = parseId(id);
     const { ifUpdatedAt } = parse(updateOptions, options);
     const change = this.#patch(parse(incidentPatch, patch));
@@ -236,7 +240,8 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
       set: { ticketId: value() },
       values: { ticket },
       entry: entry(this.cx, 'ticket_updated', null, {
-        actionOf: (row) => sql`case when ${columnsOf(row).ticketId} is null then 'ticket_created' else 'ticket_updated' end`,
+        actionOf: (row) =>
+          sql`case when ${columnsOf(row).ticketId} is null then 'ticket_created' else 'ticket_updated' end`,
         made: {
           shape: 'ticket',
           old: true,
@@ -416,7 +421,11 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
       severity: incident.severity,
       status: incident.status ?? 'new',
       alertData: json(this.cx, incident.alertData, at('alertData')),
-      enrichments: json(this.cx, enrichments.map((one) => this.#enrichment(one)), at('enrichments')),
+      enrichments: json(
+        this.cx,
+        enrichments.map((one) => this.#enrichment(one)),
+        at('enrichments'),
+      ),
       analysis: analysis ? json(this.cx, this.#analysis(analysis), at('analysis')) : null,
       proposedActions: json(this.cx, proposedActions, at('proposedActions')),
       ticketId: incident.ticketId ?? null,
@@ -454,7 +463,8 @@ const created = ({ severity, status }: Values): JsonObject => ({
 const defined = <T extends object>(value: T) =>
   Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
 
-const zeros = <T extends string>(names: readonly T[]) => Object.fromEntries(names.map((name) => [name, 0])) as Record<T, number>;
+const zeros = <T extends string>(names: readonly T[]) =>
+  Object.fromEntries(names.map((name) => [name, 0])) as Record<T, number>;
 
 /** The columns of incidents, also under another name in a statement. */
 const columnsOf = (row: object) =>

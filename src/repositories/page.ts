@@ -10,19 +10,19 @@ export const MAX_LIMIT = 200;
 /** A page by cursor: exact also when rows come and go in between. */
 export interface CursorOptions<Sort extends string> {
   /** Rows of the page: 50 by default, at least 1, at most 200. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
   /** The `next` of the page before. It belongs to the sort order that it came from. */
   readonly after?: string | null | undefined;
-  readonly sort?: Sort;
+  readonly sort?: Sort | undefined;
 }
 
 /** A page by number, with totals, as dashboards show them. Costs a count. */
 export interface NumberedOptions<Sort extends string> {
-  /** From 1. */
-  readonly page: number;
+  /** From 1, which is the default. */
+  readonly page?: number | undefined;
   /** Rows of a page: 50 by default, at least 1, at most 200. */
-  readonly perPage?: number;
-  readonly sort?: Sort;
+  readonly perPage?: number | undefined;
+  readonly sort?: Sort | undefined;
 }
 
 /** Some rows of a list. */
@@ -86,10 +86,13 @@ export function decodeCursor(sort: string, text: string): Cursor {
 
 const anyNumber = z.custom<number>((value) => typeof value === 'number', 'is not a number');
 
-/** The schema of a list's options, for a list with these sort orders. */
+/** The checks of the options of a list with these sort orders. */
 export function pagingSchema(sorts: readonly [string, ...string[]]) {
   const sort = z.enum(sorts).optional();
-  const numbered = z.strictObject({ page: anyNumber, perPage: anyNumber.optional(), sort });
+  const numbered = z.strictObject({ page: anyNumber.optional(), perPage: anyNumber.optional(), sort });
   const byCursor = z.strictObject({ limit: anyNumber.optional(), after: z.string().nullish(), sort });
-  return (options: object) => parse<z.ZodType>('page' in options ? numbered : byCursor, options);
+  return {
+    numbered: (options: object) => parse(numbered, options),
+    byCursor: (options: object) => parse(byCursor, options),
+  };
 }

@@ -1,7 +1,7 @@
 import { type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
 import { RawJson } from '../codecs/json.ts';
-import type { AuditedUpdate } from '../driver/dialect.ts';
 import { type RowDecoder, rowDecoder } from '../driver/decode.ts';
+import type { AuditedUpdate } from '../driver/dialect.ts';
 import type { Result } from '../driver/port.ts';
 import { bound, type Statement, type Values } from '../driver/statement.ts';
 import { ConflictError, NotFoundError, type StoreError } from '../errors.ts';
@@ -10,10 +10,10 @@ import { auditSelect, auditValues, type Entry } from './audit.ts';
 import type { Conditions } from './conditions.ts';
 import type { Context } from './context.ts';
 import {
-  clampLimit,
-  clampPage,
   type Cursor,
   type CursorOptions,
+  clampLimit,
+  clampPage,
   decodeCursor,
   encodeCursor,
   MAX_LIMIT,
@@ -32,9 +32,9 @@ export interface SortOrder {
 
 /** The options of `stream`. */
 export interface StreamOptions<Sort extends string> {
-  readonly sort?: Sort;
+  readonly sort?: Sort | undefined;
   /** Rows read at once: 200 by default and at most. */
-  readonly batchSize?: number;
+  readonly batchSize?: number | undefined;
 }
 
 /** A patch's columns and how a row's audit entry tells of it. */
@@ -44,9 +44,8 @@ export interface Change {
   readonly entry: Entry;
 }
 
-type ByShape<T> = Map<string, T>;
 const decoders = new WeakMap<Table, RowDecoder<never>>();
-const pagings: ByShape<ReturnType<typeof pagingSchema>> = new Map();
+const pagings = new Map<string, ReturnType<typeof pagingSchema>>();
 
 /**
  * What every repository can: read by id, list, count, stream; and for those under audit, write with the audit row. A subclass
@@ -83,7 +82,10 @@ export abstract class Repository<Name extends TableName, Filter extends object, 
    * @throws ValidationError when the id is no UUID.
    */
   async find(id: string): Promise<Rows[Name] | null> {
-    const statement = this.read('find', () => sql`select ${this.columns()} from ${this.table} where ${this.byId(this.table)}`);
+    const statement = this.read(
+      'find',
+      () => sql`select ${this.columns()} from ${this.table} where ${this.byId(this.table)}`,
+    );
     const { rows } = await this.cx.driver.exec(statement.query({ id: parseId(id) }));
     return rows[0] ? this.#decode(rows[0]) : null;
   }
@@ -99,19 +101,22 @@ export abstract class Repository<Name extends TableName, Filter extends object, 
     return row;
   }
 
-  /** Lists rows that fit the filter, by cursor or, with `page`, by number. */
-  list(filter: Filter | undefined, options: NumberedOptions<Sort>): Promise<NumberedPage<Rows[Name]>>;
-  list(filter?: Filter, options?: CursorOptions<Sort>): Promise<Page<Rows[Name]>>;
-  async list(
-    filter: Filter = {} as Filter, // every member of a filter is optional
-    options: NumberedOptions<Sort> | CursorOptions<Sort> = {},
-  ): Promise<NumberedPage<Rows[Name]> | Page<Rows[Name]>> {
-    this.#checkPaging(options);
+  /** Lists rows that fit the filter, by cursor: exact also while rows come and go, and as fast on the last page as on the first. */
+  async list(filter: Filter = {} as Filter, options: CursorOptions<Sort> = {}): Promise<Page<Rows[Name]>> {
+    this.#paging().byCursor(options);
     const conditions = this.conditions(filter);
     const sort = options.sort ?? this.#defaultSort();
-    if ('page' in options) return this.#numbered(conditions, sort, options);
     const after = options.after ? decodeCursor(sort, options.after) : undefined;
     return this.#page(conditions, sort, clampLimit(options.limit), after);
+  }
+
+  /** Lists rows that fit the filter, by page number and with totals, as dashboards show them. It costs a count. */
+  async listPage(
+    filter: Filter = {} as Filter,
+    options: NumberedOptions<Sort> = {},
+  ): Promise<NumberedPage<Rows[Name]>> {
+    this.#paging().numbered(options);
+    return this.#numbered(this.conditions(filter), options.sort ?? this.#defaultSort(), options);
   }
 
   /** Counts the rows that fit the filter, exactly. */
@@ -120,10 +125,13 @@ export abstract class Repository<Name extends TableName, Filter extends object, 
   }
 
   /** Reads all rows that fit the filter, a page at a time: for as many rows as there are. */
-  async *stream(filter: Filter = {} as Filter, options: StreamOptions<Sort> = {}): AsyncGenerator<Rows[Name], void, void> {
+  async *stream(
+    filter: Filter = {} as Filter,
+    options: StreamOptions<Sort> = {},
+  ): AsyncGenerator<Rows[Name], void, void> {
     const conditions = this.conditions(filter);
     const sort = options.sort ?? this.#defaultSort();
-    this.#checkPaging({ sort });
+    this.#paging().byCursor({ sort });
     const limit = clampLimit(options.batchSize ?? MAX_LIMIT);
     let after: Cursor | undefined;
     do {
@@ -160,12 +168,12 @@ export abstract class Repository<Name extends TableName, Filter extends object, 
     return Object.keys(this.sorts)[0] as Sort;
   }
 
-  #checkPaging(options: object): void {
+  #paging(): ReturnType<typeof pagingSchema> {
     const names = Object.keys(this.sorts) as [string, ...string[]];
     const shape = names.join();
-    let check = pagings.get(shape);
-    if (!check) pagings.set(shape, (check = pagingSchema(names)));
-    check(options);
+    let checks = pagings.get(shape);
+    if (!checks) pagings.set(shape, (checks = pagingSchema(names)));
+    return checks;
   }
 
   async #page(conditions: Conditions, sort: Sort, limit: number, after: Cursor | undefined): Promise<Page<Rows[Name]>> {
@@ -176,7 +184,9 @@ export abstract class Repository<Name extends TableName, Filter extends object, 
       const compare = this.sorts[sort].descending ? sql`<` : sql`>`;
       const direction = this.sorts[sort].descending ? sql`desc` : sql`asc`;
       const beyond = after
-        ? [sql`(${column}, ${id}) ${compare} (${dialect.stored(column, 'after_at')}, ${dialect.stored(id, 'after_id')})`]
+        ? [
+            sql`(${column}, ${id}) ${compare} (${dialect.stored(column, 'after_at')}, ${dialect.stored(id, 'after_id')})`,
+          ]
         : [];
       return sql`select ${this.columns()} from ${this.table}${conditions.where(...beyond)} order by ${column} ${direction}, ${id} ${direction} limit ${dialect.limit('limit')}`;
     });
@@ -188,9 +198,13 @@ export abstract class Repository<Name extends TableName, Filter extends object, 
     return { items, next: last ? encodeCursor(sort, { at: String(last[at]), id: String(last[0]) }) : null };
   }
 
-  async #numbered(conditions: Conditions, sort: Sort, options: NumberedOptions<Sort>): Promise<NumberedPage<Rows[Name]>> {
+  async #numbered(
+    conditions: Conditions,
+    sort: Sort,
+    options: NumberedOptions<Sort>,
+  ): Promise<NumberedPage<Rows[Name]>> {
     const perPage = clampLimit(options.perPage);
-    const page = clampPage(options.page);
+    const page = clampPage(options.page ?? 1);
     const { column } = this.#sortColumn(sort);
     const statement = this.read(`page ${conditions.shape} ${sort}`, () => {
       const { id } = getTableColumns<Table>(this.table);
@@ -233,7 +247,10 @@ export abstract class Repository<Name extends TableName, Filter extends object, 
     const queries = statements.several(
       `${this.tableName}.create ${entry.shape}`,
       () => {
-        const list = sql.join(Object.values(columns).map(({ name }) => sql.identifier(name)), sql`, `);
+        const list = sql.join(
+          Object.values(columns).map(({ name }) => sql.identifier(name)),
+          sql`, `,
+        );
         const row = sql.join(
           Object.entries(columns).map(([key, column]) => dialect.value(column, key)),
           sql`, `,

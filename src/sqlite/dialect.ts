@@ -15,7 +15,9 @@ const BATCH_ROWS = 128;
 
 const assignments = (table: Table, set: Readonly<Record<string, SQL>>) =>
   sql.join(
-    Object.entries(set).map(([key, value]) => sql`${sql.identifier(getTableColumns(table)[key]?.name ?? key)} = ${value}`),
+    Object.entries(set).map(
+      ([key, value]) => sql`${sql.identifier(getTableColumns(table)[key]?.name ?? key)} = ${value}`,
+    ),
     sql`, `,
   );
 
@@ -104,7 +106,9 @@ function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): read
 function* bulkInsert(targets: readonly BulkRows[]): Iterable<readonly BoundSql[]> {
   const statements = targets.map(({ table, rows }) => ({
     rows,
-    sql: `insert into "${getTableName(table)}" values (${Object.keys(getTableColumns(table)).map(() => '?').join(', ')})`,
+    sql: `insert into "${getTableName(table)}" values (${Object.keys(getTableColumns(table))
+      .map(() => '?')
+      .join(', ')})`,
   }));
   const longest = Math.max(...targets.map(({ rows }) => rows.length));
   for (let start = 0; start < longest; start += BATCH_ROWS)

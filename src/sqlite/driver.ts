@@ -9,10 +9,10 @@
  * that another process holds is waited out here, asynchronously.
  */
 import type Sqlite from 'better-sqlite3';
-import { BusyError, ClosedError, TransactionAbortedError } from '../errors.ts';
 import { Mutex } from '../driver/mutex.ts';
 import type { Connection, Driver, Query, Result } from '../driver/port.ts';
 import { backoff } from '../driver/retry.ts';
+import { BusyError, ClosedError, TransactionAbortedError } from '../errors.ts';
 import { classify, isBusy } from './errors.ts';
 import { Statements } from './statements.ts';
 

@@ -14,7 +14,9 @@ export function migrationTarget(connection: SqliteConnection): MigrationTarget {
         write(`select 1 from sqlite_master where type = 'table' and name = '__drizzle_migrations'`),
       );
       if (!tables.length) return [];
-      const { rows } = await driver.exec(write('select hash, created_at from __drizzle_migrations order by created_at, id'));
+      const { rows } = await driver.exec(
+        write('select hash, created_at from __drizzle_migrations order by created_at, id'),
+      );
       return rows.map(([hash, when]) => ({ hash: String(hash), when: Number(when) }));
     },
     exclusively: (work) =>

@@ -1,9 +1,9 @@
+import { migrations } from 'migrations:sqlite';
 import { mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type Sqlite from 'better-sqlite3';
-import { migrations } from 'migrations:sqlite';
-import { ConfigurationError, ConnectionError, DriverMissingError, StoreError } from '../errors.ts';
 import { backoff } from '../driver/retry.ts';
+import { ConfigurationError, ConnectionError, DriverMissingError, StoreError } from '../errors.ts';
 import { Migrator } from '../migrations/migrator.ts';
 import { parseOptions, type SqliteOptions, settingsOf, sqliteOptions } from '../options.ts';
 import { Store } from '../store.ts';
@@ -29,7 +29,12 @@ export async function openSqliteStore(url: string, options: SqliteOptions = {}):
   const target = parseSqliteUrl(url);
   const connection = await connect(await load(), target, { durability, busyTimeoutMs });
   const migrator = new Migrator(migrationTarget(connection), migrations);
-  const store = new Store({ connection, dialect, migrator, settings: settingsOf({ migrations: how, durability, ...rest }) });
+  const store = new Store({
+    connection,
+    dialect,
+    migrator,
+    settings: settingsOf({ migrations: how, durability, ...rest }),
+  });
   try {
     if (how === 'auto' && target.mode !== 'ro') await migrator.migrate();
     else if (how !== 'off') await migrator.verify();
@@ -99,7 +104,9 @@ function assertPragma(database: Sqlite.Database, name: string, value: string | n
   database.pragma(`${name} = ${value}`);
   const actual = database.pragma(name, { simple: true });
   if (actual !== value)
-    throw new ConfigurationError(`SQLite: ${name} is ${String(actual)}, and could not be set to ${value} for this file`);
+    throw new ConfigurationError(
+      `SQLite: ${name} is ${String(actual)}, and could not be set to ${value} for this file`,
+    );
 }
 
 /** Another process may be opening, or closing, the same file. */

@@ -9,20 +9,39 @@ contract('actions', (subject) => {
   it('are proposed pending, with their defaults', async () => {
     const { store } = subject();
     const action = await proposed(store);
-    expect(action).toMatchObject({ approvalStatus: 'pending', priority: 50, parameters: {}, approvedBy: null, result: null, executedAt: null });
+    expect(action).toMatchObject({
+      approvalStatus: 'pending',
+      priority: 50,
+      parameters: {},
+      approvedBy: null,
+      result: null,
+      executedAt: null,
+    });
     expect(await store.actions.get(action.id)).toEqual(action);
     await expect(store.actions.propose(newAction(NOBODY))).rejects.toBeInstanceOf(ForeignKeyError);
-    for (const bad of [{ priority: 0 }, { priority: 101 }, { target: { host: {} } }, { reason: 'a\0' }, { actionType: '' }])
+    for (const bad of [
+      { priority: 0 },
+      { priority: 101 },
+      { target: { host: {} } },
+      { reason: 'a\0' },
+      { actionType: '' },
+    ])
       await expect(store.actions.propose(newAction(action.incidentId, bad as never))).rejects.toThrow(ValidationError);
   });
 
-  it.each(['none', { host: { hostname: 'h', ip: null } }, { user: { username: 'u' } }, { ip_address: '192.0.2.1' }, { domain: 'example.com' }, { email: { message_id: 'm' } }, { ticket: { ticket_id: 't' } }, { pod: { name: 'p' } }] as const)(
-    'take the target %j',
-    async (target) => {
-      const { store } = subject();
-      expect((await store.actions.get((await proposed(store, { target })).id)).target).toEqual(target);
-    },
-  );
+  it.each([
+    'none',
+    { host: { hostname: 'h', ip: null } },
+    { user: { username: 'u' } },
+    { ip_address: '192.0.2.1' },
+    { domain: 'example.com' },
+    { email: { message_id: 'm' } },
+    { ticket: { ticket_id: 't' } },
+    { pod: { name: 'p' } },
+  ] as const)('take the target %j', async (target) => {
+    const { store } = subject();
+    expect((await store.actions.get((await proposed(store, { target })).id)).target).toEqual(target);
+  });
 
   it('move only where they may, and say who moved them', async () => {
     const store = subject().store.as('alice');
@@ -92,7 +111,8 @@ contract('actions', (subject) => {
     try {
       const store = await own.open();
       const { id: incidentId } = await store.incidents.create(newIncident());
-      for (let i = 0; i < 120; i++) await store.actions.approve((await store.actions.propose(newAction(incidentId))).id);
+      for (let i = 0; i < 120; i++)
+        await store.actions.approve((await store.actions.propose(newAction(incidentId))).id);
       const taken: string[] = [];
       await Promise.all(
         Array.from({ length: 8 }, async (_, worker) => {

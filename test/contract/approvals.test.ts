@@ -10,7 +10,9 @@ contract('approvals', (subject) => {
     // R-A6
     const { store } = subject();
     const { id, incidentId } = await proposed(store);
-    const chain = await store.as('alice').approvals.requestChain({ actionId: id, levels: ['analyst', 'senior', 'manager'] });
+    const chain = await store
+      .as('alice')
+      .approvals.requestChain({ actionId: id, levels: ['analyst', 'senior', 'manager'] });
     expect(chain.map(({ approvalLevel, requestedBy, status }) => [approvalLevel, requestedBy, status])).toEqual([
       ['analyst', 'alice', 'pending'],
       ['senior', 'alice', 'pending'],
@@ -19,8 +21,15 @@ contract('approvals', (subject) => {
     const status = async () => (await store.actions.get(id)).approvalStatus;
     for (const [i, approval] of [chain[2], chain[0], chain[1]].entries()) {
       expect(await status()).toBe('pending');
-      const decided = await store.as(`boss-${i}`).approvals.decide(approval?.id ?? '', { decision: 'approved', reason: 'ok' });
-      expect(decided).toMatchObject({ status: 'approved', decidedBy: `boss-${i}`, decisionReason: 'ok', decidedAt: expect.any(Date) });
+      const decided = await store
+        .as(`boss-${i}`)
+        .approvals.decide(approval?.id ?? '', { decision: 'approved', reason: 'ok' });
+      expect(decided).toMatchObject({
+        status: 'approved',
+        decidedBy: `boss-${i}`,
+        decisionReason: 'ok',
+        decidedAt: expect.any(Date),
+      });
     }
     expect(await store.actions.get(id)).toMatchObject({ approvalStatus: 'approved', approvedBy: 'boss-2' });
     expect((await actionsOf(store, incidentId)).slice(-2)).toEqual(['approval_approved', 'action_approved']);
@@ -33,8 +42,15 @@ contract('approvals', (subject) => {
     const [first, second] = await store.approvals.requestChain({ actionId: id, levels: ['senior', 'manager'] });
     await store.as('bob').approvals.decide(first?.id ?? '', { decision: 'denied', reason: 'too risky' });
     expect((await store.actions.get(id)).approvalStatus).toBe('denied');
-    expect(await store.approvals.get(second?.id ?? '')).toMatchObject({ status: 'expired', decisionReason: 'the action was denied' });
-    expect((await actionsOf(store, incidentId)).slice(-3).sort()).toEqual(['action_denied', 'approval_denied', 'approval_expired']);
+    expect(await store.approvals.get(second?.id ?? '')).toMatchObject({
+      status: 'expired',
+      decisionReason: 'the action was denied',
+    });
+    expect((await actionsOf(store, incidentId)).slice(-3).sort()).toEqual([
+      'action_denied',
+      'approval_denied',
+      'approval_expired',
+    ]);
     await expect(store.approvals.decide(second?.id ?? '', { decision: 'approved' })).rejects.toThrow(ConflictError);
   });
 
@@ -62,7 +78,9 @@ contract('approvals', (subject) => {
     for (let round = 0; round < 5; round++) {
       const { id } = await proposed(store);
       const chain = await store.approvals.requestChain({ actionId: id, levels: ['senior', 'manager'] });
-      await Promise.all(chain.map((approval) => store.as('boss').approvals.decide(approval.id, { decision: 'approved' })));
+      await Promise.all(
+        chain.map((approval) => store.as('boss').approvals.decide(approval.id, { decision: 'approved' })),
+      );
       expect((await store.actions.get(id)).approvalStatus).toBe('approved');
     }
   });
@@ -75,7 +93,11 @@ contract('approvals', (subject) => {
       const store = await own.open({ now: () => new Date(now) });
       const { id, incidentId } = await proposed(store);
       const expiresAt = new Date(now + 1000);
-      const [senior, manager] = await store.approvals.requestChain({ actionId: id, levels: ['senior', 'manager'], expiresAt });
+      const [senior, manager] = await store.approvals.requestChain({
+        actionId: id,
+        levels: ['senior', 'manager'],
+        expiresAt,
+      });
       const later = await store.approvals.request({ actionId: id, approvalLevel: 'executive' });
       expect(await store.approvals.expireOverdue()).toBe(0);
       await store.approvals.decide(senior?.id ?? '', { decision: 'approved' });
@@ -106,7 +128,11 @@ contract('approvals', (subject) => {
       const { id, incidentId } = await proposed(store);
       const expiresAt = new Date(Date.now() - 1000);
       for (let i = 0; i < 23; i++)
-        await store.approvals.requestChain({ actionId: id, levels: Array.from({ length: 20 }, () => 'analyst' as const), expiresAt });
+        await store.approvals.requestChain({
+          actionId: id,
+          levels: Array.from({ length: 20 }, () => 'analyst' as const),
+          expiresAt,
+        });
       expect(await store.approvals.expireOverdue()).toBe(460);
       expect(await store.auditLogs.count({ incidentId, action: 'approval_expired' })).toBe(460);
     } finally {
@@ -147,7 +173,9 @@ contract('approvals', (subject) => {
     await store.actions.approve(id);
     await expect(store.approvals.request({ actionId: id, approvalLevel: 'senior' })).rejects.toThrow(ConflictError);
     await expect(store.approvals.request({ actionId: NOBODY, approvalLevel: 'senior' })).rejects.toThrow(NotFoundError);
-    await expect(store.approvals.request({ actionId: id, approvalLevel: 'ceo' as never })).rejects.toThrow(ValidationError);
+    await expect(store.approvals.request({ actionId: id, approvalLevel: 'ceo' as never })).rejects.toThrow(
+      ValidationError,
+    );
     await expect(store.approvals.decide(NOBODY, { decision: 'approved' })).rejects.toThrow(NotFoundError);
   });
 });

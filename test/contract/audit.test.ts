@@ -122,7 +122,9 @@ contract(
               'truncate incidents cascade',
               `insert into audit_logs select * from audit_logs where id = '${entry?.id}' on conflict (id) do update set actor = 'mallory'`,
             ]
-          : [`insert or replace into audit_logs select id, incident_id, action, 'mallory', details, created_at from audit_logs`]),
+          : [
+              `insert or replace into audit_logs select id, incident_id, action, 'mallory', details, created_at from audit_logs`,
+            ]),
       ];
       for (const sql of statements) expect(await refusal(sql)).toMatch(/immutable|taken/);
       expect(await refusal(`delete from incidents where id = '${id}'`)).toMatch(/foreign key/i);
@@ -137,9 +139,13 @@ contract(
       const { id } = await store.incidents.create(newIncident());
       const action = await store.actions.propose(newAction(id));
       if (backend.dialect === 'sqlite')
-        await database.raw(`create trigger broken before insert on audit_logs begin select raise(abort, 'broken'); end`);
+        await database.raw(
+          `create trigger broken before insert on audit_logs begin select raise(abort, 'broken'); end`,
+        );
       else {
-        await database.raw(`create function broken() returns trigger language plpgsql as $$ begin raise exception 'broken'; end $$`);
+        await database.raw(
+          `create function broken() returns trigger language plpgsql as $$ begin raise exception 'broken'; end $$`,
+        );
         await database.raw('create trigger broken before insert on audit_logs for each row execute function broken()');
       }
       try {

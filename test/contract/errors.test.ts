@@ -12,7 +12,8 @@ function everythingOf(error: unknown): string {
   const parts: string[] = [];
   for (let at = error; at instanceof Error; at = at.cause) {
     parts.push(at.message, at.stack ?? '', String(at), JSON.stringify(at), inspect(at, { showHidden: true, depth: 9 }));
-    for (const name of Object.getOwnPropertyNames(at)) parts.push(inspect(Reflect.get(at, name), { depth: 9, showHidden: true }));
+    for (const name of Object.getOwnPropertyNames(at))
+      parts.push(inspect(Reflect.get(at, name), { depth: 9, showHidden: true }));
   }
   return parts.join('\n');
 }
@@ -39,7 +40,8 @@ contract('errors', (subject) => {
       foreign_key_violation: () => store.actions.propose(newAction(nobody, { reason: SECRET })),
       not_found: () => store.incidents.update(nobody, { ticketId: SECRET }),
       conflict: () => store.actions.complete(action.id, { result: SECRET }),
-      validation: () => store.incidents.create(newIncident({ ticketId: SECRET.repeat(100), severity: SECRET as 'low' })),
+      validation: () =>
+        store.incidents.create(newIncident({ ticketId: SECRET.repeat(100), severity: SECRET as 'low' })),
       transaction_scope: () => store.transaction(() => store.incidents.create(newIncident({ ticketId: SECRET }))),
       transaction_aborted: () =>
         store.transaction(async (tx) => {
@@ -55,7 +57,10 @@ contract('errors', (subject) => {
     }
     const unique = await thrownBy(causes.unique_violation as () => Promise<unknown>);
     expect(unique).toMatchObject({ table: 'incidents', columns: ['id'], cause: expect.any(Error) });
-    expect(await thrownBy(causes.not_found as () => Promise<unknown>)).toMatchObject({ table: 'incidents', id: nobody });
+    expect(await thrownBy(causes.not_found as () => Promise<unknown>)).toMatchObject({
+      table: 'incidents',
+      id: nobody,
+    });
   });
 
   it('are thrown by every call on a store that is closed', async () => {
@@ -102,7 +107,9 @@ contract(
           constraint: 'incidents_severity_check',
         });
       else {
-        await database.raw(`alter table incidents add constraint incidents_ticket_check check (ticket_id <> '${SECRET}')`);
+        await database.raw(
+          `alter table incidents add constraint incidents_ticket_check check (ticket_id <> '${SECRET}')`,
+        );
         const refused = await run(`update incidents set ticket_id = '${SECRET}' where id = '${id}'`);
         expect(refused).toMatchObject({ code: 'check_violation', constraint: 'incidents_ticket_check' });
         expect(everythingOf(refused)).not.toContain(SECRET);
@@ -139,17 +146,41 @@ contract(
       const action = await proposed(store);
       const approval = await store.approvals.request({ actionId: action.id, approvalLevel: 'senior' });
       const broken: [statement: string, table: string, column: string, of: string, read: () => Promise<unknown>][] = [
-        [`update approvals set approval_level = '${SECRET}' where id = '${approval.id}'`, 'approvals', 'approval_level', approval.id, () => store.approvals.get(approval.id)],
+        [
+          `update approvals set approval_level = '${SECRET}' where id = '${approval.id}'`,
+          'approvals',
+          'approval_level',
+          approval.id,
+          () => store.approvals.get(approval.id),
+        ],
       ];
       const list = () => store.incidents.list({ tag: 'unreadable' });
       if (backend.dialect === 'sqlite')
         broken.push(
           [`update incidents set metadata = '{"${SECRET}' where id = '${id}'`, 'incidents', 'metadata', id, list],
-          [`update incidents set metadata = '{}', updated_at = '${SECRET}' where id = '${id}'`, 'incidents', 'updated_at', id, list],
-          [`update incidents set updated_at = created_at, created_at = '2024-02-30T00:00:00.000Z' where id = '${id}'`, 'incidents', 'created_at', id, list],
+          [
+            `update incidents set metadata = '{}', updated_at = '${SECRET}' where id = '${id}'`,
+            'incidents',
+            'updated_at',
+            id,
+            list,
+          ],
+          [
+            `update incidents set updated_at = created_at, created_at = '2024-02-30T00:00:00.000Z' where id = '${id}'`,
+            'incidents',
+            'created_at',
+            id,
+            list,
+          ],
         );
       else
-        broken.push([`update incidents set updated_at = 'infinity' where id = '${id}'`, 'incidents', 'updated_at', id, list]);
+        broken.push([
+          `update incidents set updated_at = 'infinity' where id = '${id}'`,
+          'incidents',
+          'updated_at',
+          id,
+          list,
+        ]);
       for (const [statement, table, column, of, read] of broken) {
         await database.raw(statement);
         const error = await thrownBy(read);

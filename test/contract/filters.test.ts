@@ -24,7 +24,11 @@ contract('filters of incidents', (subject) => {
     [{ ticketId: 'T-1' }, { ticketId: 'T-1' }, { ticketId: 'T-10' }],
     [{ hasTicket: true }, { ticketId: 'T' }, {}],
     [{ hasTicket: false }, {}, { ticketId: 'T' }],
-    [{ search: 'EviL.example' }, { alertData: { url: 'http://evil.example/x' } }, { alertData: { url: 'http://evil-example/x' } }],
+    [
+      { search: 'EviL.example' },
+      { alertData: { url: 'http://evil.example/x' } },
+      { alertData: { url: 'http://evil-example/x' } },
+    ],
     [{ search: 'jira-42' }, { ticketId: 'JIRA-42' }, { ticketId: 'JIRA-43' }],
     [{ search: 'lateral' }, { tags: ['Lateral movement'] }, { tags: ['collateral'.slice(0, 3)] }],
     [{ search: '100%' }, { alertData: { use: '100% CPU' } }, { alertData: { use: '1000 CPU' } }],
@@ -50,7 +54,7 @@ contract('filters of incidents', (subject) => {
       expect((await store.incidents.list(scoped)).items.map(({ id }) => id)).toEqual([fits.id]);
       expect(await store.incidents.count(scoped)).toBe(1);
       expect((await store.incidents.stats(scoped)).total).toBe(1);
-      expect((await store.incidents.list(scoped, { page: 1 })).total).toBe(1);
+      expect((await store.incidents.listPage(scoped, { page: 1 })).total).toBe(1);
     },
   );
 
@@ -86,9 +90,9 @@ contract('lists', (subject) => {
     const missing = 210 - (await store.incidents.count());
     if (missing > 0) await store.incidents.createMany(Array.from({ length: missing }, () => newIncident()));
     expect((await store.incidents.list({}, { limit })).items).toHaveLength(rows);
-    const page = await store.incidents.list({}, { page: 1, perPage: limit });
+    const page = await store.incidents.listPage({}, { page: 1, perPage: limit });
     expect([page.items.length, page.perPage]).toEqual([rows, rows]);
-    expect((await store.incidents.list({}, { page: limit, perPage: 1 })).page).toBeGreaterThanOrEqual(1);
+    expect((await store.incidents.listPage({}, { page: limit, perPage: 1 })).page).toBeGreaterThanOrEqual(1);
   });
 
   it('refuse a limit that is no number, an unknown option, and a foreign cursor', async () => {
@@ -137,10 +141,12 @@ contract('lists', (subject) => {
     const { store } = subject();
     const scope = 'numbered';
     await store.incidents.createMany(Array.from({ length: 7 }, () => newIncident({ tags: [scope] })));
-    const pages = await Promise.all([1, 2, 3, 4].map((page) => store.incidents.list({ tag: scope }, { page, perPage: 3 })));
+    const pages = await Promise.all(
+      [1, 2, 3, 4].map((page) => store.incidents.listPage({ tag: scope }, { page, perPage: 3 })),
+    );
     expect(pages.map(({ items }) => items.length)).toEqual([3, 3, 1, 0]);
     expect(pages[0]).toMatchObject({ page: 1, perPage: 3, total: 7, pages: 3 });
-    expect((await store.incidents.list({ tag: 'nobody' }, { page: 1 })).pages).toBe(1);
+    expect((await store.incidents.listPage({ tag: 'nobody' }, { page: 1 })).pages).toBe(1);
   });
 
   it('stream every row once, and stop when the reader does', async () => {
@@ -161,7 +167,9 @@ contract('lists', (subject) => {
     const { store } = subject();
     const [a, b] = [await store.incidents.create(newIncident()), await store.as('zoe').incidents.create(newIncident())];
     const isolate = await store.actions.propose(newAction(a.id));
-    const block = await store.as('zoe').actions.propose(newAction(a.id, { actionType: 'block_ip', target: { ip_address: '192.0.2.1' } }));
+    const block = await store
+      .as('zoe')
+      .actions.propose(newAction(a.id, { actionType: 'block_ip', target: { ip_address: '192.0.2.1' } }));
     await store.actions.deny(block.id);
     const ids = async (list: Promise<{ items: readonly { id: string }[] }>) => (await list).items.map(({ id }) => id);
     expect(await ids(store.actions.list({ incidentId: a.id, type: 'isolate_host' }))).toEqual([isolate.id]);
@@ -174,14 +182,20 @@ contract('lists', (subject) => {
     const senior = await store.approvals.request({ actionId: isolate.id, approvalLevel: 'senior', expiresAt });
     const manager = await store.approvals.request({ actionId: isolate.id, approvalLevel: 'manager' });
     expect(await ids(store.approvals.list({ actionId: isolate.id }))).toEqual([senior.id, manager.id]);
-    expect(await ids(store.approvals.list({ incidentId: a.id, level: 'senior', status: 'pending' }))).toEqual([senior.id]);
+    expect(await ids(store.approvals.list({ incidentId: a.id, level: 'senior', status: 'pending' }))).toEqual([
+      senior.id,
+    ]);
     expect(await ids(store.approvals.list({ incidentId: a.id, level: ['manager'] }))).toEqual([manager.id]);
     expect(await ids(store.approvals.list({ incidentId: a.id, status: ['approved'] }))).toEqual([]);
-    expect(await ids(store.approvals.list({ incidentId: a.id, expiresBefore: new Date(Date.now() + 120_000) }))).toEqual([senior.id]);
+    expect(
+      await ids(store.approvals.list({ incidentId: a.id, expiresBefore: new Date(Date.now() + 120_000) })),
+    ).toEqual([senior.id]);
 
     expect(await store.auditLogs.count({ incidentId: b.id })).toBe(1);
     expect(await store.auditLogs.count({ incidentId: a.id, actor: 'zoe' })).toBe(1);
-    expect(await store.auditLogs.count({ incidentId: a.id, actor: ['zoe', 'system'], action: 'action_proposed' })).toBe(2);
+    expect(await store.auditLogs.count({ incidentId: a.id, actor: ['zoe', 'system'], action: 'action_proposed' })).toBe(
+      2,
+    );
     expect(await store.auditLogs.count({ incidentId: a.id, action: ['incident_created', 'action_denied'] })).toBe(2);
     expect(await store.auditLogs.count({ incidentId: a.id, since: new Date(Date.now() + 60_000) })).toBe(0);
     expect(await store.auditLogs.count({ incidentId: a.id, until: new Date(0) })).toBe(0);

@@ -36,13 +36,16 @@ contract('incidents', (subject) => {
   it('are created many at a time, in order, all or none, each with its audit entry', async () => {
     const { store } = subject();
     const tag = 'many';
-    const ids = await store.as('ingest').incidents.createMany(
-      Array.from({ length: 2500 }, (_, n) => newIncident({ tags: [tag], metadata: { n } })),
-    );
+    const ids = await store
+      .as('ingest')
+      .incidents.createMany(Array.from({ length: 2500 }, (_, n) => newIncident({ tags: [tag], metadata: { n } })));
     expect(ids).toHaveLength(2500);
     expect((await store.incidents.get(ids[1234] ?? '')).metadata).toEqual({ n: 1234 });
     expect(await trailOf(store, ids[2499] ?? '')).toMatchObject([{ action: 'incident_created', actor: 'ingest' }]);
-    const duplicated = [...Array.from({ length: 1500 }, () => newIncident({ tags: [tag] })), newIncident({ id: ids[0] as string })];
+    const duplicated = [
+      ...Array.from({ length: 1500 }, () => newIncident({ tags: [tag] })),
+      newIncident({ id: ids[0] as string }),
+    ];
     await expect(store.incidents.createMany(duplicated)).rejects.toBeInstanceOf(UniqueError);
     expect(await store.incidents.count({ tag })).toBe(2500);
     expect(await store.incidents.createMany([])).toEqual([]);
@@ -53,8 +56,17 @@ contract('incidents', (subject) => {
     const bad = { severity: 'urgent', source: { siem: 7 }, alertData: undefined, extra: 1, tags: [''] };
     const error = await store.incidents.create(bad as never).catch((thrown) => thrown);
     expect(error).toBeInstanceOf(ValidationError);
-    expect(error.issues.map(({ path }: { path: string }) => path).sort()).toEqual(['', 'alertData', 'severity', 'source', 'tags[0]']);
-    await expect(store.incidents.get('not-a-uuid')).rejects.toMatchObject({ code: 'validation', issues: [{ path: 'id' }] });
+    expect(error.issues.map(({ path }: { path: string }) => path).sort()).toEqual([
+      '',
+      'alertData',
+      'severity',
+      'source',
+      'tags[0]',
+    ]);
+    await expect(store.incidents.get('not-a-uuid')).rejects.toMatchObject({
+      code: 'validation',
+      issues: [{ path: 'id' }],
+    });
   });
 
   it('keep unknown keys of the shapes that Triage Warden writes, and are strict about the known ones', async () => {
@@ -67,27 +79,52 @@ contract('incidents', (subject) => {
     expect(read.source).toEqual({ custom: 'probe', version: 2 });
     expect(read.enrichments[0]).toMatchObject(enrichment);
     expect(read.enrichments[0]?.timestamp).toMatch(/^\d{4}-/);
-    const analysis = { verdict: 'suspicious', confidence: 0.7, summary: 's', risk_score: 70, evidence: [{ log: 1 }], model_version: 'm1' } as const;
+    const analysis = {
+      verdict: 'suspicious',
+      confidence: 0.7,
+      summary: 's',
+      risk_score: 70,
+      evidence: [{ log: 1 }],
+      model_version: 'm1',
+    } as const;
     const analysed = await store.as('ai').incidents.setAnalysis(id, analysis);
     expect(analysed.analysis).toMatchObject({ ...analysis, analyzed_by: 'ai', iocs: [], recommendations: [] });
-    for (const broken of [{ ...analysis, confidence: 2 }, { ...analysis, verdict: 'bad' }, { ...analysis, risk_score: 0.5 }])
+    for (const broken of [
+      { ...analysis, confidence: 2 },
+      { ...analysis, verdict: 'bad' },
+      { ...analysis, risk_score: 0.5 },
+    ])
       await expect(store.incidents.setAnalysis(id, broken as never)).rejects.toThrow(ValidationError);
-    await expect(store.incidents.addEnrichment(id, { source: 'x', data: 1 } as never)).rejects.toThrow('enrichment_type');
+    await expect(store.incidents.addEnrichment(id, { source: 'x', data: 1 } as never)).rejects.toThrow(
+      'enrichment_type',
+    );
   });
 
   it('are updated in part: undefined keeps, null clears', async () => {
     // R-E3
     const { store } = subject();
-    const { id, updatedAt } = await store.incidents.create(newIncident({ ticketId: 'T-1', tags: ['a'], metadata: { m: 1 } }));
+    const { id, updatedAt } = await store.incidents.create(
+      newIncident({ ticketId: 'T-1', tags: ['a'], metadata: { m: 1 } }),
+    );
     const updated = await store.incidents.update(id, { severity: 'low', ticketId: undefined });
     expect(updated).toMatchObject({ severity: 'low', ticketId: 'T-1', tags: ['a'], metadata: { m: 1 } });
     expect(updated.updatedAt.getTime()).toBeGreaterThan(updatedAt.getTime());
-    expect((await store.incidents.update(id, { ticketId: null, tags: ['b', 'b'], metadata: {} }))).toMatchObject({ ticketId: null, tags: ['b'], metadata: {} });
+    expect(await store.incidents.update(id, { ticketId: null, tags: ['b', 'b'], metadata: {} })).toMatchObject({
+      ticketId: null,
+      tags: ['b'],
+      metadata: {},
+    });
     expect(await store.incidents.update(id, {})).toEqual(await store.incidents.get(id));
     await expect(store.incidents.update(id, { status: 'closed' } as never)).rejects.toThrow(ValidationError);
-    await expect(store.incidents.update(NOBODY, { severity: 'low' })).rejects.toMatchObject({ code: 'not_found', table: 'incidents', id: NOBODY });
+    await expect(store.incidents.update(NOBODY, { severity: 'low' })).rejects.toMatchObject({
+      code: 'not_found',
+      table: 'incidents',
+      id: NOBODY,
+    });
     await expect(store.incidents.update(NOBODY, {})).rejects.toThrow(NotFoundError);
-    const details = (await trailOf(store, id)).filter(({ action }) => action === 'incident_updated').map((entry) => entry.details);
+    const details = (await trailOf(store, id))
+      .filter(({ action }) => action === 'incident_updated')
+      .map((entry) => entry.details);
     expect(details).toEqual([
       { fields: ['severity'], severity: { from: 'high', to: 'low' } },
       { fields: ['ticket_id', 'tags', 'metadata'], ticket_id: { from: 'T-1', to: null } },
@@ -104,8 +141,7 @@ contract('incidents', (subject) => {
       ),
     );
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    for (const result of results)
-      if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(ConflictError);
+    for (const result of results) if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(ConflictError);
     expect(await actionsOf(store, id)).toEqual(['incident_created', 'incident_updated']);
     const { updatedAt: now } = await store.incidents.get(id);
     await store.incidents.update(id, { severity: 'high' }, { ifUpdatedAt: now });
@@ -116,10 +152,14 @@ contract('incidents', (subject) => {
     const { store } = subject();
     const { id } = await store.incidents.create(newIncident());
     const results = await Promise.allSettled(
-      ['alice', 'bob', 'carol'].map((actor) => store.as(actor).incidents.transition(id, { from: 'new', to: 'enriching' })),
+      ['alice', 'bob', 'carol'].map((actor) =>
+        store.as(actor).incidents.transition(id, { from: 'new', to: 'enriching' }),
+      ),
     );
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    expect(results.filter((result) => result.status === 'rejected' && result.reason instanceof ConflictError)).toHaveLength(2);
+    expect(
+      results.filter((result) => result.status === 'rejected' && result.reason instanceof ConflictError),
+    ).toHaveLength(2);
     expect(await actionsOf(store, id)).toEqual(['incident_created', 'status_changed']);
     await store.incidents.transition(id, { from: ['analyzing', 'enriching'], to: 'closed' });
     expect((await trailOf(store, id)).map(({ details }) => details)).toEqual([
@@ -128,7 +168,9 @@ contract('incidents', (subject) => {
       { from: 'enriching', to: 'closed' },
     ]);
     await expect(store.incidents.transition(NOBODY, { from: 'new', to: 'closed' })).rejects.toThrow(NotFoundError);
-    await expect(store.incidents.transition(id, { from: ['new', 'analyzing'], to: 'closed' })).rejects.toThrow(ConflictError);
+    await expect(store.incidents.transition(id, { from: ['new', 'analyzing'], to: 'closed' })).rejects.toThrow(
+      ConflictError,
+    );
   });
 
   it('lose nothing of 100 concurrent enrichments, tags, proposals and members', async () => {
@@ -173,7 +215,9 @@ contract('incidents', (subject) => {
     // R-C4
     const { database } = subject();
     const store = await database.open({ json: { maxBytes: 100, maxDepth: 2 } });
-    await expect(store.incidents.create(newIncident({ alertData: 'x'.repeat(200) }))).rejects.toThrow('larger than 100 bytes');
+    await expect(store.incidents.create(newIncident({ alertData: 'x'.repeat(200) }))).rejects.toThrow(
+      'larger than 100 bytes',
+    );
     await expect(store.incidents.create(newIncident({ alertData: [[[]]] }))).rejects.toThrow('deeper than 2');
     await store.incidents.create(newIncident({ alertData: [[]] }));
   });

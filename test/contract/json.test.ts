@@ -9,7 +9,9 @@ contract('JSON', (subject) => {
   it.each(HARD_JSON.map((value, i) => [i, value]))('round-trips hard value %i', async (_, value) => {
     // R-C2, R-C3
     const { store } = subject();
-    const created = await store.incidents.create(newIncident({ alertData: value as object, metadata: { value: value as string } }));
+    const created = await store.incidents.create(
+      newIncident({ alertData: value as object, metadata: { value: value as string } }),
+    );
     const read = await store.incidents.get(created.id);
     for (const incident of [created, read]) {
       expect(incident.alertData).toStrictEqual(value);
@@ -78,7 +80,9 @@ contract('JSON', (subject) => {
     // R-C4
     const { store } = subject();
     const before = await store.incidents.count();
-    const error = await store.incidents.create(newIncident({ alertData: alertData as object })).catch((thrown) => thrown);
+    const error = await store.incidents
+      .create(newIncident({ alertData: alertData as object }))
+      .catch((thrown) => thrown);
     expect(error).toBeInstanceOf(ValidationError);
     expect(error.issues[0].path.startsWith(path)).toBe(true);
     expect(error.issues[0].message).toContain(message);

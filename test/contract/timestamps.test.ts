@@ -48,7 +48,9 @@ contract('timestamps', (subject) => {
       now -= 5000;
       const third = await store.incidents.addTags(id, ['b']);
       expect([second, third].map((incident) => incident.updatedAt.getTime() - updatedAt.getTime())).toEqual([1, 2]);
-      await expect(store.incidents.update(id, { severity: 'low' }, { ifUpdatedAt: second.updatedAt })).rejects.toThrow('ifUpdatedAt');
+      await expect(store.incidents.update(id, { severity: 'low' }, { ifUpdatedAt: second.updatedAt })).rejects.toThrow(
+        'ifUpdatedAt',
+      );
       await store.incidents.update(id, { severity: 'low' }, { ifUpdatedAt: third.updatedAt });
     } finally {
       await own.drop();
@@ -79,7 +81,9 @@ contract(
       for (const [stored = '', instant] of forms) {
         const { id } = await store.incidents.create(newIncident({ tags: ['foreign'] }));
         ids.push(id);
-        await database.raw(`update incidents set created_at = '${stored}', updated_at = '${stored}' where id = '${id}'`);
+        await database.raw(
+          `update incidents set created_at = '${stored}', updated_at = '${stored}' where id = '${id}'`,
+        );
         const incident = await store.incidents.get(id);
         expect(incident.createdAt.toISOString()).toBe(instant);
       }
@@ -105,7 +109,9 @@ contract(
           await own.raw('alter table incidents alter column created_at type timestamptz(6)');
         const ids = [...(await store.incidents.createMany(Array.from({ length: 20 }, () => newIncident())))];
         for (const [i, id] of ids.entries())
-          await own.raw(`update incidents set created_at = '2024-03-01T10:00:00.1234${String(50 - i).padStart(2, '0')}Z' where id = '${id}'`);
+          await own.raw(
+            `update incidents set created_at = '2024-03-01T10:00:00.1234${String(50 - i).padStart(2, '0')}Z' where id = '${id}'`,
+          );
         const seen: string[] = [];
         let after: string | null = null;
         do {

@@ -12,7 +12,9 @@ describe.each(SHARED_BACKENDS)('several processes · $name', (backend) => {
     // R-M1
     const database = await backend.create({ empty: true });
     const children = Array.from({ length: 10 }, () => runChild('migrate.mjs', database.url));
-    const applied = (await Promise.all(children.map(({ done }) => done))).flatMap((output) => JSON.parse(output) as string[]);
+    const applied = (await Promise.all(children.map(({ done }) => done))).flatMap(
+      (output) => JSON.parse(output) as string[],
+    );
     expect(applied.sort()).toEqual(['0000_init', '0001_audit_immutable']);
     const log = backend.dialect === 'sqlite' ? '__drizzle_migrations' : 'drizzle.__drizzle_migrations';
     expect(await database.raw(`select hash from ${log}`)).toHaveLength(2);

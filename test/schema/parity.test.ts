@@ -21,7 +21,9 @@ interface DocumentTable {
   readonly indexes: readonly string[];
 }
 
-const document = JSON.parse(readFileSync(new URL('document.json', import.meta.url), 'utf8')) as readonly DocumentTable[];
+const document = JSON.parse(
+  readFileSync(new URL('document.json', import.meta.url), 'utf8'),
+) as readonly DocumentTable[];
 
 /** What a database says of a table, in the document's words. */
 interface CatalogTable {
@@ -32,7 +34,16 @@ interface CatalogTable {
 
 type Raw = (sql: string) => Promise<readonly Record<string, unknown>[]>;
 
-const SQLITE_TYPES = { uuid: 'TEXT', json: 'TEXT', enum: 'TEXT', text: 'TEXT', timestamp: 'TEXT', integer: 'INTEGER', boolean: 'INTEGER', bytes: 'BLOB' };
+const SQLITE_TYPES = {
+  uuid: 'TEXT',
+  json: 'TEXT',
+  enum: 'TEXT',
+  text: 'TEXT',
+  timestamp: 'TEXT',
+  integer: 'INTEGER',
+  boolean: 'INTEGER',
+  bytes: 'BLOB',
+};
 
 async function sqliteTable(raw: Raw, wanted: DocumentTable): Promise<CatalogTable> {
   const columns = await raw(`select * from pragma_table_info('${wanted.table}')`);
@@ -42,7 +53,9 @@ async function sqliteTable(raw: Raw, wanted: DocumentTable): Promise<CatalogTabl
   const indexed = await Promise.all(
     indexes.map(async ({ name, unique }) => ({
       unique: unique === 1,
-      columns: (await raw(`select name from pragma_index_info('${name}') order by seqno`)).map((column) => String(column.name)),
+      columns: (await raw(`select name from pragma_index_info('${name}') order by seqno`)).map((column) =>
+        String(column.name),
+      ),
     })),
   );
   return {
@@ -53,12 +66,19 @@ async function sqliteTable(raw: Raw, wanted: DocumentTable): Promise<CatalogTabl
       return {
         name: String(name),
         // TEXT and INTEGER stand for several kinds: the right one, if the type is that kind's
-        kind: document && SQLITE_TYPES[document.kind] === String(type).toUpperCase() ? document.kind : (`${type}` as 'text'),
+        kind:
+          document && SQLITE_TYPES[document.kind] === String(type).toUpperCase()
+            ? document.kind
+            : (`${type}` as 'text'),
         nullable: notnull === 0,
-        ...(fallback === undefined ? {} : { default: document?.kind === 'boolean' ? fallback.toUpperCase() : fallback }),
+        ...(fallback === undefined
+          ? {}
+          : { default: document?.kind === 'boolean' ? fallback.toUpperCase() : fallback }),
         ...(pk ? { primaryKey: true } : {}),
         ...(indexed.some((index) => index.unique && index.columns.join() === name && !pk) ? { unique: true } : {}),
-        ...(keys.some(({ from }) => from === name) ? { references: String(keys.find(({ from }) => from === name)?.table) } : {}),
+        ...(keys.some(({ from }) => from === name)
+          ? { references: String(keys.find(({ from }) => from === name)?.table) }
+          : {}),
         ...(values === undefined ? {} : { values: values.split(', ').map((value) => value.slice(1, -1)) }),
       };
     }),
@@ -89,9 +109,10 @@ async function postgresTable(raw: Raw, { table }: DocumentTable): Promise<Catalo
     `select (select string_agg(pg_get_indexdef(indexrelid, n, true), ',' order by n) from generate_series(1, indnkeyatts) n) as columns from pg_index where indrelid = '${table}'::regclass`,
   );
   const values = await raw(
-    'select t.typname, string_agg(e.enumlabel, \',\' order by e.enumsortorder) as labels from pg_type t join pg_enum e on e.enumtypid = t.oid group by 1',
+    "select t.typname, string_agg(e.enumlabel, ',' order by e.enumsortorder) as labels from pg_type t join pg_enum e on e.enumtypid = t.oid group by 1",
   );
-  const has = (type: string, name: unknown) => constraints.find(({ contype, attname }) => contype === type && attname === name);
+  const has = (type: string, name: unknown) =>
+    constraints.find(({ contype, attname }) => contype === type && attname === name);
   return {
     columns: columns.map(({ column_name, data_type, udt_name, is_nullable, column_default }): DocumentColumn => {
       const fallback = column_default === null ? undefined : String(column_default).replace(/^'(.*)'::.*$/, '$1');
@@ -147,7 +168,13 @@ contract(
       await database.raw(
         `insert into actions (id, incident_id, action_type, target, reason, approval_status, created_at) values ('${id}', '${id}', 'block_ip', '"none"', 'r', 'pending', '2024-01-01T00:00:00.000Z')`,
       );
-      expect(await store.incidents.get(id)).toMatchObject({ enrichments: [], proposedActions: [], tags: [], metadata: {}, analysis: null });
+      expect(await store.incidents.get(id)).toMatchObject({
+        enrichments: [],
+        proposedActions: [],
+        tags: [],
+        metadata: {},
+        analysis: null,
+      });
       expect(await store.actions.get(id)).toMatchObject({ parameters: {}, priority: 50, target: 'none', result: null });
     });
 
@@ -158,7 +185,8 @@ contract(
       const { readdirSync } = await import('node:fs');
       const files = readdirSync(folder).filter((name) => name.endsWith('.sql'));
       expect(files.length).toBeGreaterThan(0);
-      for (const name of files) expect(readFileSync(new URL(name, folder), 'utf8').replace(/\$\$/g, '')).not.toMatch(/\?|\$\d/);
+      for (const name of files)
+        expect(readFileSync(new URL(name, folder), 'utf8').replace(/\$\$/g, '')).not.toMatch(/\?|\$\d/);
     });
 
     it('has the foreign keys of the design: the trail restricts, the others cascade', async () => {

@@ -27,7 +27,9 @@ export function runChild(script: string, ...args: readonly string[]): Child {
   });
   const done = new Promise<string>((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => (code === 0 ? resolve(output) : reject(new Error(`${script} ended with ${code}:\n${errors}`))));
+    child.once('close', (code) =>
+      code === 0 ? resolve(output) : reject(new Error(`${script} ended with ${code}:\n${errors}`)),
+    );
   });
   done.catch(() => {}); // whoever waits for it sees it
   return {

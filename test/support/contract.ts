@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import type { Store } from '../../src/store.ts';
-import { type Backend, BACKENDS, type TestDatabase } from './databases.ts';
+import { BACKENDS, type Backend, type TestDatabase } from './databases.ts';
 
 /** What a contract test works with. */
 export interface Subject {
@@ -11,7 +11,11 @@ export interface Subject {
 }
 
 /** Runs the same tests over every database; `subject()` is there from the first test on. */
-export function contract(title: string, tests: (subject: () => Subject) => void, backends: readonly Backend[] = BACKENDS): void {
+export function contract(
+  title: string,
+  tests: (subject: () => Subject) => void,
+  backends: readonly Backend[] = BACKENDS,
+): void {
   describe.each(backends)(`${title} · $name`, (backend) => {
     let current: Subject | undefined;
     beforeAll(async () => {

@@ -54,7 +54,9 @@ async function container(): Promise<Server | undefined> {
   }
   const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
   const image = process.env.TEST_POSTGRES_IMAGE ?? 'postgres:17-alpine';
-  const started = await new PostgreSqlContainer(image).withCommand(['postgres', '-c', 'fsync=off', '-c', 'max_connections=200']).start();
+  const started = await new PostgreSqlContainer(image)
+    .withCommand(['postgres', '-c', 'fsync=off', '-c', 'max_connections=200'])
+    .start();
   return { name: `testcontainers, ${image}`, url: started.getConnectionUri(), stop: () => started.stop() };
 }
 

@@ -1,0 +1,160 @@
+import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
+import { z } from 'zod';
+import type { Approval } from '../model/approval.ts';
+import { uuid } from '../model/fields.ts';
+import { parse } from '../model/parse.ts';
+import {
+  APPROVAL_LEVELS,
+  APPROVAL_WORKFLOW_STATUSES,
+  type ApprovalLevel,
+  type ApprovalWorkflowStatus,
+} from '../model/values.ts';
+import { entry } from './audit.ts';
+import { Conditions } from './conditions.ts';
+import { newId } from './context.ts';
+import { MAX_LIMIT } from './page.ts';
+import { Repository } from './repository.ts';
+
+/** Which approval requests a list holds. */
+export interface ApprovalFilter {
+  readonly status?: ApprovalWorkflowStatus | readonly ApprovalWorkflowStatus[] | undefined;
+  readonly level?: ApprovalLevel | readonly ApprovalLevel[] | undefined;
+  readonly incidentId?: string | undefined;
+  readonly actionId?: string | undefined;
+  /** Expires before this time. */
+  readonly expiresBefore?: Date | undefined;
+}
+
+/** The orders of a list of approval requests, by the time of the request. */
+export type ApprovalSort = 'oldest' | 'newest';
+
+const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]).optional();
+const filterSchema = z.strictObject({
+  status: oneOrMany(z.enum(APPROVAL_WORKFLOW_STATUSES)),
+  level: oneOrMany(z.enum(APPROVAL_LEVELS)),
+  incidentId: uuid.optional(),
+  actionId: uuid.optional(),
+  expiresBefore: z.date().optional(),
+});
+
+/**
+ * What can be done with requests for approval without their actions: reading them, and letting them expire. Actions settle by
+ * them; `Approvals` adds what settles actions.
+ */
+export class ApprovalRequests extends Repository<'approvals', ApprovalFilter, ApprovalSort> {
+  /** @internal */
+  protected readonly sorts = {
+    oldest: { column: 'requestedAt', descending: false },
+    newest: { column: 'requestedAt', descending: true },
+  } as const;
+
+  /**
+   * Lets all pending requests expire whose time has come. Audit entry of each: `approval_expired`. Answers how many there
+   * were. Their actions stay pending.
+   */
+  async expireOverdue(now: Date = this.cx.settings.now()): Promise<number> {
+    return this.#expire('overdue', { time: parse(z.date(), now, 'now') }, 'its time has passed', (row) => {
+      const { expiresAt } = columnsOf(row);
+      return sql`${expiresAt} <= ${this.cx.dialect.value(this.table.expiresAt, 'time')}`;
+    });
+  }
+
+  /** Lets the undecided requests of an action expire, within the transaction that settles it. @internal */
+  async expireOf(actionId: string, reason: string): Promise<void> {
+    await this.#expire('of action', { action_id: actionId }, reason, (row) => {
+      const { actionId } = columnsOf(row);
+      return sql`${actionId} = ${this.cx.dialect.value(this.table.actionId, 'action_id')}`;
+    });
+  }
+
+  /**
+   * Whether nothing that was asked of an action is missing: no request is pending, and one that expired was made again
+   * later, at the same level, and granted.
+   *
+   * @internal
+   */
+  async allGranted(actionId: string): Promise<boolean> {
+    const { dialect, driver, statements } = this.cx;
+    const t = this.table;
+    const all = statements.one(
+      'approvals.of action',
+      () =>
+        sql`select ${this.columns()} from ${t} where ${t.actionId} = ${dialect.value(t.actionId, 'action_id')} order by ${t.requestedAt}, ${t.id}`,
+      { reads: false }, // of the transaction's own connection
+    );
+    const requests = this.decodeAll(await driver.exec(all.query({ action_id: actionId })));
+    return requests.every(
+      ({ status, approvalLevel }, i) =>
+        status === 'approved' ||
+        (status === 'expired' &&
+          requests
+            .slice(i + 1)
+            .some(
+              (later) =>
+                later.status === 'approved' &&
+                later.approvalLevel === approvalLevel &&
+                later.requestedAt > (requests[i] as Approval).requestedAt,
+            )),
+    );
+  }
+
+  /** @internal */
+  protected conditions(filter: ApprovalFilter): Conditions {
+    const { status, level, incidentId, actionId, expiresBefore } = parse(filterSchema, filter, 'filter');
+    const t = this.table;
+    return new Conditions(this.cx.dialect)
+      .oneOf(t.status, status)
+      .oneOf(t.approvalLevel, level)
+      .oneOf(t.incidentId, incidentId)
+      .oneOf(t.actionId, actionId)
+      .before(t.expiresAt, expiresBefore);
+  }
+
+  /** Lets pending requests expire, a batch at a time; answers how many there were. */
+  async #expire(name: string, values: object, reason: string, where: (row: Table) => SQL): Promise<number> {
+    let expired = 0;
+    for (let batch = MAX_LIMIT; batch === MAX_LIMIT; expired += batch)
+      batch = (await this.#expireBatch(name, values, reason, where)).length;
+    return expired;
+  }
+
+  #expireBatch(name: string, values: object, reason: string, where: (row: Table) => SQL) {
+    const { dialect, settings } = this.cx;
+    const t = this.table;
+    const audit = dialect.tables.auditLogs;
+    return this.changeAudited(
+      `expire ${name}`,
+      {
+        where: (row) => sql`${columnsOf(row).status} = 'pending' and ${where(row)}`,
+        first: {
+          orderBy: (row) => sql`${columnsOf(row).requestedAt}, ${columnsOf(row).id}`,
+          limit: 'limit',
+          skipLocked: false,
+        },
+        set: {
+          status: dialect.value(t.status, 'to'),
+          decidedAt: dialect.value(t.decidedAt, 'at'),
+          decisionReason: dialect.value(t.decisionReason, 'reason'),
+        },
+        values: { ...values, to: 'expired', at: settings.now(), reason, limit: MAX_LIMIT },
+        entry: entry(this.cx, 'approval_expired', null, {
+          several: true,
+          made: {
+            shape: 'expired',
+            old: false,
+            details: (row) =>
+              dialect.object({
+                approval_id: dialect.jsonString(columnsOf(row).id),
+                action_id: dialect.jsonString(columnsOf(row).actionId),
+                reason: dialect.jsonString(dialect.value(audit.actor, 'reason')),
+              }),
+          },
+        }),
+      },
+      Array.from({ length: MAX_LIMIT }, newId),
+    );
+  }
+}
+
+/** The columns of approvals, also under another name in a statement. */
+export const columnsOf = (row: Table) => getTableColumns(row) as Record<keyof Approval, Column>;

@@ -1,0 +1,97 @@
+/** Opening a store: URLs, options, drivers. */
+import { execFileSync } from 'node:child_process';
+import { inspect } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { ConfigurationError, type OpenOptions, openStore } from '../src/index.ts';
+
+describe('openStore', () => {
+  it('takes DATABASE_URL when no URL is given', async () => {
+    const before = process.env.DATABASE_URL;
+    process.env.DATABASE_URL = 'sqlite::memory:';
+    try {
+      await using store = await openStore();
+      expect(store.dialect).toBe('sqlite');
+      process.env.DATABASE_URL = '';
+      await expect(openStore()).rejects.toThrow('DATABASE_URL');
+    } finally {
+      if (before === undefined) delete process.env.DATABASE_URL;
+      else process.env.DATABASE_URL = before;
+    }
+  });
+
+  it.each(['mysql://u:hunter2@h/d', 'hunter2', 'postgres:hunter2', 'postgres://u:hunter2@h:port/d', 'postgresql://u:hunter2@[/d'])(
+    'refuses the URL %s without quoting it',
+    async (url) => {
+      // R-O6, R-O7
+      const error = await openStore(url).catch((thrown) => thrown);
+      expect(error).toBeInstanceOf(ConfigurationError);
+      expect(inspect(error, { showHidden: true, depth: 9 })).not.toContain('hunter2');
+    },
+  );
+
+  it('does not show the password when the server cannot be reached, or refuses it', async () => {
+    // R-O6
+    const error = await openStore('postgres://u:hunter2@127.0.0.1:1/d').catch((thrown) => thrown);
+    expect(error.code).toBe('connection');
+    expect(inspect(error, { showHidden: true, depth: 9 })).not.toContain('hunter2');
+  });
+
+  it.each([
+    { migrations: 'maybe' },
+    { durability: 'none' },
+    { busyTimeoutMs: -1 },
+    { busyTimeoutMs: '5' },
+    { poolSize: 4 },
+    { unknown: true },
+    { now: 5 },
+    { json: { maxDepth: 0 } },
+  ])('refuses the options %j', async (options) => {
+    // R-O7
+    await expect(openStore('sqlite::memory:', options as OpenOptions)).rejects.toBeInstanceOf(ConfigurationError);
+  });
+
+  it.each([{ poolSize: 0 }, { busyTimeoutMs: 1 }, { ssl: 'maybe' }, { applicationName: '' }])(
+    'refuses the options %j on PostgreSQL',
+    async (options) => {
+      await expect(openStore('postgres://127.0.0.1:1/d', options as OpenOptions)).rejects.toBeInstanceOf(ConfigurationError);
+    },
+  );
+
+  const node = (script: string) =>
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: new URL('..', import.meta.url), encoding: 'utf8' });
+
+  it('loads no driver, and no dialect, before a store is opened; and then one only', () => {
+    // R-O5
+    const loaded = (script: string) =>
+      node(`
+        import { createRequire, register } from 'node:module';
+        const seen = [];
+        const { port1, port2 } = new MessageChannel();
+        port1.on('message', (url) => seen.push(url));
+        register('data:text/javascript,' + encodeURIComponent(\`
+          let port;
+          export const initialize = (data) => { port = data.port; };
+          export async function load(url, context, next) { port.postMessage(url); return next(url, context); }
+        \`), { parentURL: import.meta.url, data: { port: port2 }, transferList: [port2] });
+        ${script}
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        console.log(JSON.stringify(seen));
+        process.exit();
+      `);
+    const packages = (json: string) =>
+      new Set((JSON.parse(json) as string[]).flatMap((url) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? []));
+    const index = packages(loaded(`await import('./dist/index.js');`));
+    expect([...index]).toEqual([]);
+    const sqlite = packages(loaded(`const { openStore } = await import('./dist/index.js'); await (await openStore('sqlite::memory:')).close();`));
+    expect(sqlite.has('better-sqlite3')).toBe(true);
+    expect(sqlite.has('postgres')).toBe(false);
+    const postgres = packages(loaded(`const { openStore } = await import('./dist/index.js'); await openStore('postgres://127.0.0.1:1/d').catch(() => {});`));
+    expect(postgres.has('postgres')).toBe(true);
+    expect(postgres.has('better-sqlite3')).toBe(false);
+  });
+
+  it('ends the process by itself when it could not be opened', () => {
+    // R-O1
+    expect(node(`import { openStore } from './dist/index.js'; await openStore('postgres://127.0.0.1:1/d').catch((e) => console.log(e.code));`).trim()).toBe('connection');
+  });
+});
