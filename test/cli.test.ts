@@ -52,7 +52,13 @@ describe('tw-db', () => {
   });
 
   it('ends with 2 when the call cannot be understood', async () => {
-    for (const args of [['status'], ['status', '--nope'], ['nope'], ['status', '--database-url', 'mysql://u:hunter2@h/d'], ['status', '--database-url', 'postgres://u:hunter2@h:port/d']]) {
+    for (const args of [
+      ['status'],
+      ['status', '--nope'],
+      ['nope'],
+      ['status', '--database-url', 'mysql://u:hunter2@h/d'],
+      ['status', '--database-url', 'postgres://u:hunter2@h:port/d'],
+    ]) {
       const { code, out, err } = await twDb(args);
       expect(code).toBe(2);
       expect(err).not.toBe('');

@@ -19,15 +19,18 @@ describe('openStore', () => {
     }
   });
 
-  it.each(['mysql://u:hunter2@h/d', 'hunter2', 'postgres:hunter2', 'postgres://u:hunter2@h:port/d', 'postgresql://u:hunter2@[/d'])(
-    'refuses the URL %s without quoting it',
-    async (url) => {
-      // R-O6, R-O7
-      const error = await openStore(url).catch((thrown) => thrown);
-      expect(error).toBeInstanceOf(ConfigurationError);
-      expect(inspect(error, { showHidden: true, depth: 9 })).not.toContain('hunter2');
-    },
-  );
+  it.each([
+    'mysql://u:hunter2@h/d',
+    'hunter2',
+    'postgres:hunter2',
+    'postgres://u:hunter2@h:port/d',
+    'postgresql://u:hunter2@[/d',
+  ])('refuses the URL %s without quoting it', async (url) => {
+    // R-O6, R-O7
+    const error = await openStore(url).catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(inspect(error, { showHidden: true, depth: 9 })).not.toContain('hunter2');
+  });
 
   it('does not show the password when the server cannot be reached, or refuses it', async () => {
     // R-O6
@@ -53,12 +56,17 @@ describe('openStore', () => {
   it.each([{ poolSize: 0 }, { busyTimeoutMs: 1 }, { ssl: 'maybe' }, { applicationName: '' }])(
     'refuses the options %j on PostgreSQL',
     async (options) => {
-      await expect(openStore('postgres://127.0.0.1:1/d', options as OpenOptions)).rejects.toBeInstanceOf(ConfigurationError);
+      await expect(openStore('postgres://127.0.0.1:1/d', options as OpenOptions)).rejects.toBeInstanceOf(
+        ConfigurationError,
+      );
     },
   );
 
   const node = (script: string) =>
-    execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: new URL('..', import.meta.url), encoding: 'utf8' });
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+      cwd: new URL('..', import.meta.url),
+      encoding: 'utf8',
+    });
 
   it('loads no driver, and no dialect, before a store is opened; and then one only', () => {
     // R-O5
@@ -79,19 +87,33 @@ describe('openStore', () => {
         process.exit();
       `);
     const packages = (json: string) =>
-      new Set((JSON.parse(json) as string[]).flatMap((url) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? []));
+      new Set(
+        (JSON.parse(json) as string[]).flatMap((url) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? []),
+      );
     const index = packages(loaded(`await import('./dist/index.js');`));
     expect([...index]).toEqual([]);
-    const sqlite = packages(loaded(`const { openStore } = await import('./dist/index.js'); await (await openStore('sqlite::memory:')).close();`));
+    const sqlite = packages(
+      loaded(
+        `const { openStore } = await import('./dist/index.js'); await (await openStore('sqlite::memory:')).close();`,
+      ),
+    );
     expect(sqlite.has('better-sqlite3')).toBe(true);
     expect(sqlite.has('postgres')).toBe(false);
-    const postgres = packages(loaded(`const { openStore } = await import('./dist/index.js'); await openStore('postgres://127.0.0.1:1/d').catch(() => {});`));
+    const postgres = packages(
+      loaded(
+        `const { openStore } = await import('./dist/index.js'); await openStore('postgres://127.0.0.1:1/d').catch(() => {});`,
+      ),
+    );
     expect(postgres.has('postgres')).toBe(true);
     expect(postgres.has('better-sqlite3')).toBe(false);
   });
 
   it('ends the process by itself when it could not be opened', () => {
     // R-O1
-    expect(node(`import { openStore } from './dist/index.js'; await openStore('postgres://127.0.0.1:1/d').catch((e) => console.log(e.code));`).trim()).toBe('connection');
+    expect(
+      node(
+        `import { openStore } from './dist/index.js'; await openStore('postgres://127.0.0.1:1/d').catch((e) => console.log(e.code));`,
+      ).trim(),
+    ).toBe('connection');
   });
 });

@@ -12,12 +12,19 @@ const work = mkdtempSync(join(tmpdir(), 'tw-package-'));
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 const npm = (cwd: string, ...args: readonly string[]) =>
-  execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: 'pipe', env: { ...process.env, npm_config_update_notifier: 'false' } });
+  execFileSync('npm', args, {
+    cwd,
+    encoding: 'utf8',
+    stdio: 'pipe',
+    env: { ...process.env, npm_config_update_notifier: 'false' },
+  });
 
 let tarball = '';
 beforeAll(() => {
   // --ignore-scripts: dist is what the tests run on, and a rebuild would pull it away from under them
-  const [packed] = JSON.parse(npm(ROOT, 'pack', '--json', '--ignore-scripts', '--pack-destination', work)) as { filename: string }[];
+  const [packed] = JSON.parse(npm(ROOT, 'pack', '--json', '--ignore-scripts', '--pack-destination', work)) as {
+    filename: string;
+  }[];
   tarball = join(work, packed?.filename ?? '');
 });
 
@@ -25,7 +32,8 @@ beforeAll(() => {
 function project(name: string, type: 'module' | 'commonjs', driver: string): string {
   const folder = join(work, name);
   mkdirSync(folder);
-  const version = (of: string) => JSON.parse(readFileSync(join(ROOT, 'node_modules', of, 'package.json'), 'utf8')).version as string;
+  const version = (of: string) =>
+    JSON.parse(readFileSync(join(ROOT, 'node_modules', of, 'package.json'), 'utf8')).version as string;
   writeFileSync(
     join(folder, 'package.json'),
     JSON.stringify({
@@ -65,39 +73,51 @@ describe.each(SHARED_BACKENDS)('the packed tarball · $name', ({ dialect, create
   const openName = dialect === 'sqlite' ? 'openSqliteStore' : 'openPostgresStore';
   const otherUrl = dialect === 'sqlite' ? 'postgres://127.0.0.1:1/d' : 'sqlite::memory:';
 
-  it.each(['module', 'commonjs'] as const)('migrates and uses a store from a %s project, without the other driver', async (type) => {
-    // R-M6, R-O5
-    const folder = project(`${dialect}-${type}`, type, driver);
-    expect(existsSync(join(folder, 'node_modules', missing))).toBe(false);
-    const script =
-      type === 'module'
-        ? `import * as db from '@triage-warden/db'; import { ${openName} } from '@triage-warden/db/${dialect}'; ${SCRIPT} await run(db, ${openName});`
-        : `const db = require('@triage-warden/db'); const { ${openName} } = require('@triage-warden/db/${dialect}'); ${SCRIPT} run(db, ${openName});`;
-    const main = join(folder, 'main.js');
-    writeFileSync(main, script);
-    const database: TestDatabase = await create({ empty: true });
-    const elsewhere = mkdtempSync(join(work, 'cwd-')); // found from any working directory
-    const out = execFileSync(process.execPath, [main], {
-      cwd: elsewhere,
-      encoding: 'utf8',
-      env: { ...process.env, URL_OF_TEST: database.url, OTHER_URL: otherUrl },
-    });
-    expect(JSON.parse(out)).toEqual({
-      read: { a: 1 },
-      missing: true, // one class of each error, whichever entry it came through
-      other: expect.stringContaining(`npm install ${missing}`),
-      code: 'driver_missing',
-    });
-    const shown = execFileSync(join(folder, 'node_modules/.bin/tw-db'), ['status', '--json', '--database-url', database.url], { encoding: 'utf8' });
-    expect(JSON.parse(shown).pending).toEqual([]);
-    await database.drop();
-  });
+  it.each(['module', 'commonjs'] as const)(
+    'migrates and uses a store from a %s project, without the other driver',
+    async (type) => {
+      // R-M6, R-O5
+      const folder = project(`${dialect}-${type}`, type, driver);
+      expect(existsSync(join(folder, 'node_modules', missing))).toBe(false);
+      const script =
+        type === 'module'
+          ? `import * as db from '@triage-warden/db'; import { ${openName} } from '@triage-warden/db/${dialect}'; ${SCRIPT} await run(db, ${openName});`
+          : `const db = require('@triage-warden/db'); const { ${openName} } = require('@triage-warden/db/${dialect}'); ${SCRIPT} run(db, ${openName});`;
+      const main = join(folder, 'main.js');
+      writeFileSync(main, script);
+      const database: TestDatabase = await create({ empty: true });
+      const elsewhere = mkdtempSync(join(work, 'cwd-')); // found from any working directory
+      const out = execFileSync(process.execPath, [main], {
+        cwd: elsewhere,
+        encoding: 'utf8',
+        env: { ...process.env, URL_OF_TEST: database.url, OTHER_URL: otherUrl },
+      });
+      expect(JSON.parse(out)).toEqual({
+        read: { a: 1 },
+        missing: true, // one class of each error, whichever entry it came through
+        other: expect.stringContaining(`npm install ${missing}`),
+        code: 'driver_missing',
+      });
+      const shown = execFileSync(
+        join(folder, 'node_modules/.bin/tw-db'),
+        ['status', '--json', '--database-url', database.url],
+        { encoding: 'utf8' },
+      );
+      expect(JSON.parse(shown).pending).toEqual([]);
+      await database.drop();
+    },
+  );
 });
 
 describe('the packed tarball', () => {
   it('holds the built code, the migrations and the documents, and nothing else', () => {
-    const files = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' }).trim().split('\n').map((file) => file.replace('package/', ''));
-    const outside = files.filter((file) => !/^(dist\/|drizzle\/(sqlite|postgres)\/|(package\.json|README\.md|CHANGELOG\.md|LICENSE)$)/.test(file));
+    const files = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .map((file) => file.replace('package/', ''));
+    const outside = files.filter(
+      (file) => !/^(dist\/|drizzle\/(sqlite|postgres)\/|(package\.json|README\.md|CHANGELOG\.md|LICENSE)$)/.test(file),
+    );
     expect(outside).toEqual([]);
     for (const dialect of ['sqlite', 'postgres'])
       for (const name of readdirSync(join(ROOT, 'drizzle', dialect)).filter((file) => file.endsWith('.sql')))
