@@ -116,7 +116,7 @@ contract('actions', (subject) => {
       const taken: string[] = [];
       await Promise.all(
         Array.from({ length: 8 }, async (_, worker) => {
-          for (;;) {
+          for (let turn = 0; turn < 120; turn++) {
             const claimed = await store.actions.claim({ worker: `w${worker}`, limit: 7 });
             if (!claimed.length) return;
             taken.push(...claimed.map(({ id }) => id));

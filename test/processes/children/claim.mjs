@@ -5,7 +5,7 @@ const [url, worker] = process.argv.slice(2);
 const store = await openStore(url, { migrations: 'off' });
 const { actions } = store.as(worker);
 const ids = [];
-for (;;) {
+for (let turn = 0; turn < 1000; turn++) {
   const claimed = await actions.claim({ worker, limit: 5 });
   if (!claimed.length) break;
   for (const { id, lease } of claimed) {
