@@ -32,7 +32,8 @@ export type { ActionFilter, ActionSort, Actions, ClaimOptions, Outcome } from '.
 export type { ApprovalFilter, ApprovalSort } from './repositories/approval-requests.ts';
 export type { Approvals } from './repositories/approvals.ts';
 export type { AuditLogFilter, AuditLogSort, AuditLogs } from './repositories/audit-logs.ts';
-export type { IncidentFilter, IncidentSort, IncidentStats, Incidents } from './repositories/incidents.ts';
+export type { IncidentFilter } from './repositories/incident-filter.ts';
+export type { IncidentSort, IncidentStats, Incidents } from './repositories/incidents.ts';
 export type { CursorOptions, NumberedOptions, NumberedPage, Page } from './repositories/page.ts';
 export type { StreamOptions } from './repositories/repository.ts';
 export type { Handle, Store, TransactionOptions } from './store.ts';

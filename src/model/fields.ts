@@ -22,3 +22,6 @@ export const actor = limitedText(200);
 
 /** JSON of any shape: what it may hold is checked where it is encoded. */
 export const anyJson = z.custom<unknown>((value) => value !== undefined, 'is required');
+
+/** One of these, or a list of them: what a filter asks for. */
+export const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]);

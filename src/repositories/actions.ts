@@ -11,17 +11,17 @@ import {
   newAction,
 } from '../model/action.ts';
 import type { AuditAction } from '../model/audit-log.ts';
-import { anyJson, limitedText, text, uuid } from '../model/fields.ts';
+import { anyJson, limitedText, oneOrMany, text, uuid } from '../model/fields.ts';
 import type { JsonInput, JsonObject } from '../model/json.ts';
 import { leaseOf } from '../model/lease.ts';
 import { parse, parseId } from '../model/parse.ts';
 import { APPROVAL_STATUSES, type ApprovalStatus } from '../model/values.ts';
 import { ApprovalRequests } from './approval-requests.ts';
 import { entry } from './audit.ts';
+import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { type Context, json, newId } from './context.ts';
 import { clampLimit } from './page.ts';
-import { Repository } from './repository.ts';
 
 /** Which actions a list holds. */
 export interface ActionFilter {
@@ -54,11 +54,10 @@ export interface Outcome {
   readonly result?: JsonInput | null | undefined;
 }
 
-const names = (name: z.ZodType<string>) => z.union([name, z.array(name)]).optional();
 const filterSchema = z.strictObject({
   incidentId: uuid.optional(),
-  status: names(z.enum(APPROVAL_STATUSES)),
-  type: names(limitedText(100)),
+  status: oneOrMany(z.enum(APPROVAL_STATUSES)).optional(),
+  type: oneOrMany(limitedText(100)).optional(),
   since: z.date().optional(),
   until: z.date().optional(),
 });
@@ -73,7 +72,7 @@ const reasonOption = z.strictObject({ reason: text.max(10_000).nullish() });
  * auto_approved → executed or failed. Every other move is a ConflictError. Every write leaves its audit row in the same
  * transaction.
  */
-export class Actions extends Repository<'actions', ActionFilter, ActionSort> {
+export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSort> {
   /** @internal */
   protected readonly sorts = {
     newest: { column: 'createdAt', descending: true },

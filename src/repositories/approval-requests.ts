@@ -1,7 +1,7 @@
 import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Approval } from '../model/approval.ts';
-import { uuid } from '../model/fields.ts';
+import { oneOrMany, uuid } from '../model/fields.ts';
 import { parse } from '../model/parse.ts';
 import {
   APPROVAL_LEVELS,
@@ -10,10 +10,10 @@ import {
   type ApprovalWorkflowStatus,
 } from '../model/values.ts';
 import { entry } from './audit.ts';
+import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { newId } from './context.ts';
 import { MAX_LIMIT } from './page.ts';
-import { Repository } from './repository.ts';
 
 /** Which approval requests a list holds. */
 export interface ApprovalFilter {
@@ -28,10 +28,9 @@ export interface ApprovalFilter {
 /** The orders of a list of approval requests, by the time of the request. */
 export type ApprovalSort = 'oldest' | 'newest';
 
-const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]).optional();
 const filterSchema = z.strictObject({
-  status: oneOrMany(z.enum(APPROVAL_WORKFLOW_STATUSES)),
-  level: oneOrMany(z.enum(APPROVAL_LEVELS)),
+  status: oneOrMany(z.enum(APPROVAL_WORKFLOW_STATUSES)).optional(),
+  level: oneOrMany(z.enum(APPROVAL_LEVELS)).optional(),
   incidentId: uuid.optional(),
   actionId: uuid.optional(),
   expiresBefore: z.date().optional(),
@@ -41,7 +40,7 @@ const filterSchema = z.strictObject({
  * What can be done with requests for approval without their actions: reading them, and letting them expire. Actions settle by
  * them; `Approvals` adds what settles actions.
  */
-export class ApprovalRequests extends Repository<'approvals', ApprovalFilter, ApprovalSort> {
+export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFilter, ApprovalSort> {
   /** @internal */
   protected readonly sorts = {
     oldest: { column: 'requestedAt', descending: false },

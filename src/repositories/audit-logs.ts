@@ -2,7 +2,7 @@ import { type Column, getTableColumns, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Values } from '../driver/statement.ts';
 import { type AuditAction, type AuditLog, type NewAuditLog, newAuditLog } from '../model/audit-log.ts';
-import { actor as actorText, limitedText, uuid } from '../model/fields.ts';
+import { actor as actorText, limitedText, oneOrMany, uuid } from '../model/fields.ts';
 import { parse } from '../model/parse.ts';
 import { insertAll } from './bulk.ts';
 import { Conditions } from './conditions.ts';
@@ -20,12 +20,10 @@ export interface AuditLogFilter {
   readonly until?: Date | undefined;
 }
 
-const names = (name: z.ZodType<string>) => z.union([name, z.array(name)]).optional();
-
 const filterSchema = z.strictObject({
   incidentId: uuid.optional(),
-  action: names(limitedText(100)),
-  actor: names(actorText),
+  action: oneOrMany(limitedText(100)).optional(),
+  actor: oneOrMany(actorText).optional(),
   since: z.date().optional(),
   until: z.date().optional(),
 });

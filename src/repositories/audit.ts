@@ -59,8 +59,8 @@ function incidentOf(row: Table): Column {
 }
 
 /** The values that every audit row has. */
-export const auditValues = (cx: Context, _entry: Entry, ids: string | readonly string[] = 'one'): Values => ({
-  ...(ids === 'one' ? { audit_id: newId() } : { audit_ids: JSON.stringify(ids) }),
+export const auditValues = (cx: Context, ids?: readonly string[]): Values => ({
+  ...(ids ? { audit_ids: JSON.stringify(ids) } : { audit_id: newId() }),
   audit_actor: cx.actor,
   audit_at: cx.settings.now(),
 });

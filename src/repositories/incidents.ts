@@ -3,10 +3,8 @@ import { z } from 'zod';
 import type { RawJson } from '../codecs/json.ts';
 import type { Values } from '../driver/statement.ts';
 import { NotFoundError } from '../errors.ts';
-import { limitedText, tag } from '../model/fields.ts';
+import { oneOrMany } from '../model/fields.ts';
 import {
-  type Analysis,
-  type Enrichment,
   type Incident,
   type IncidentPatch,
   incidentPatch,
@@ -15,7 +13,6 @@ import {
   type NewIncident,
   newAnalysis,
   newEnrichment,
-  newIncident,
   type ProposedAction,
   proposedAction,
   tags as tagList,
@@ -25,34 +22,12 @@ import type { JsonObject } from '../model/json.ts';
 import { parse, parseId } from '../model/parse.ts';
 import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
 import { entry } from './audit.ts';
+import { AuditedRepository, type Change } from './audited-repository.ts';
 import { insertMany } from './bulk.ts';
-import { Conditions } from './conditions.ts';
-import { json, newId } from './context.ts';
-import { type Change, Repository } from './repository.ts';
-
-/** Which incidents a list holds. Every member narrows it; what is left out, or undefined, does not. */
-export interface IncidentFilter {
-  readonly status?: IncidentStatus | readonly IncidentStatus[] | undefined;
-  readonly severity?: Severity | readonly Severity[] | undefined;
-  /** Created at this time or later. */
-  readonly since?: Date | undefined;
-  /** Created before this time. */
-  readonly until?: Date | undefined;
-  /** Updated at this time or later. */
-  readonly updatedSince?: Date | undefined;
-  /** Has this tag, or any of these. */
-  readonly tag?: string | readonly string[] | undefined;
-  /** Has all of these tags. */
-  readonly allTags?: readonly string[] | undefined;
-  readonly ticketId?: string | undefined;
-  readonly hasTicket?: boolean | undefined;
-  /**
-   * A text that the alert data, the ticket or a tag holds: without regard to the case of ASCII letters, all other
-   * characters exactly; `%`, `_` and `\` mean themselves. It is searched for in the alert's JSON text, so that names and
-   * numbers are found too; next to a character that JSON escapes, an escape's own letters may match.
-   */
-  readonly search?: string | undefined;
-}
+import type { Conditions } from './conditions.ts';
+import { json } from './context.ts';
+import { type IncidentFilter, incidentConditions } from './incident-filter.ts';
+import { encodeIncident, fullAnalysis, fullEnrichment } from './new-incident.ts';
 
 /** The orders of a list of incidents: by creation, or by the last change. */
 export type IncidentSort = 'newest' | 'oldest' | 'recently_updated' | 'least_recently_updated';
@@ -64,21 +39,6 @@ export interface IncidentStats {
   readonly bySeverity: Readonly<Record<Severity, number>>;
 }
 
-const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]);
-
-export const incidentFilter = z.strictObject({
-  status: oneOrMany(z.enum(INCIDENT_STATUSES)).optional(),
-  severity: oneOrMany(z.enum(SEVERITIES)).optional(),
-  since: z.date().optional(),
-  until: z.date().optional(),
-  updatedSince: z.date().optional(),
-  tag: oneOrMany(tag).optional(),
-  allTags: z.array(tag).optional(),
-  ticketId: ticketText.optional(),
-  hasTicket: z.boolean().optional(),
-  search: limitedText(1000).optional(),
-});
-
 const transitionOptions = z.strictObject({
   from: oneOrMany(z.enum(INCIDENT_STATUSES)),
   to: z.enum(INCIDENT_STATUSES),
@@ -87,7 +47,7 @@ const transitionOptions = z.strictObject({
 const updateOptions = z.strictObject({ ifUpdatedAt: z.date().optional() });
 
 /** The incidents. Every write leaves its audit row in the same transaction. */
-export class Incidents extends Repository<'incidents', IncidentFilter, IncidentSort> {
+export class Incidents extends AuditedRepository<'incidents', IncidentFilter, IncidentSort> {
   /** @internal */
   protected readonly sorts = {
     newest: { column: 'createdAt', descending: true },
@@ -102,7 +62,7 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
    * @throws ValidationError before anything is written; UniqueError when the id is taken.
    */
   async create(incident: NewIncident): Promise<Incident> {
-    const values = this.#encode(incident, '');
+    const values = encodeIncident(this.cx, incident, '');
     return this.insertAudited(values, entry(this.cx, 'incident_created', created(values)));
   }
 
@@ -112,7 +72,7 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
    * @throws ValidationError before anything is written, with the place of each bad member; UniqueError when an id is taken.
    */
   async createMany(incidents: Iterable<NewIncident>): Promise<readonly string[]> {
-    const rows = Array.from(incidents, (incident, i) => this.#encode(incident, `[${i}]`));
+    const rows = Array.from(incidents, (incident, i) => encodeIncident(this.cx, incident, `[${i}]`));
     return insertMany(this.cx, this.table, rows, 'incident_created', created);
   }
 
@@ -188,7 +148,7 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
 
   /** Adds an enrichment at the end of the list: none is lost, however many come at once. Audit entry: `enrichment_added`. */
   async addEnrichment(id: string, enrichment: NewEnrichment): Promise<Incident> {
-    const full = this.#enrichment(parse(newEnrichment, enrichment, 'enrichment'));
+    const full = fullEnrichment(this.cx, parse(newEnrichment, enrichment, 'enrichment'));
     const { enrichment_type, source } = full;
     return this.#mutate(id, 'addEnrichment', {
       set: { enrichments: this.cx.dialect.append(this.table.enrichments, 'element') },
@@ -199,7 +159,7 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
 
   /** Stores the triage analysis, in place of an earlier one. Audit entry: `analysis_completed`, with verdict and scores. */
   async setAnalysis(id: string, analysis: NewAnalysis): Promise<Incident> {
-    const full = this.#analysis(parse(newAnalysis, analysis, 'analysis'));
+    const full = fullAnalysis(this.cx, parse(newAnalysis, analysis, 'analysis'));
     const { verdict, confidence, risk_score, analyzed_by } = full;
     return this.#mutate(id, 'setAnalysis', {
       set: { analysis: this.cx.dialect.value(this.table.analysis, 'analysis') },
@@ -305,30 +265,7 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
 
   /** @internal */
   protected conditions(filter: IncidentFilter): Conditions {
-    const { status, severity, since, until, updatedSince, tag, allTags, ticketId, hasTicket, search } = parse(
-      incidentFilter,
-      filter,
-      'filter',
-    );
-    const t = this.table;
-    const conditions = new Conditions(this.cx.dialect)
-      .oneOf(t.status, status)
-      .oneOf(t.severity, severity)
-      .from(t.createdAt, since)
-      .before(t.createdAt, until)
-      .from(t.updatedAt, updatedSince)
-      .includes(t.tags, tag, 'any')
-      .includes(t.tags, allTags, 'all')
-      .oneOf(t.ticketId, ticketId)
-      .present(t.ticketId, hasTicket);
-    if (search === undefined) return conditions;
-    const { dialect } = this.cx;
-    return conditions.add(
-      'search',
-      () =>
-        sql`(${dialect.jsonContains(t.alertData, 'search')} or ${dialect.textContains(t.ticketId, 'search')} or ${dialect.jsonContains(t.tags, 'search')})`,
-      { search },
-    );
+    return incidentConditions(this.cx.dialect, this.table, filter);
   }
 
   /** @internal */
@@ -408,49 +345,6 @@ export class Incidents extends Repository<'incidents', IncidentFilter, IncidentS
       }),
     };
   }
-
-  /** The values of a new row's columns, in the table's order. */
-  #encode(input: NewIncident, path: string): Values {
-    const incident = parse(newIncident, input, path);
-    const at = (member: string) => (path ? `${path}.${member}` : member);
-    const createdAt = incident.createdAt ?? this.now();
-    const { enrichments = [], analysis, proposedActions = [], tags = [], metadata = {} } = incident;
-    return {
-      id: incident.id ?? newId(),
-      source: json(this.cx, incident.source, at('source')),
-      severity: incident.severity,
-      status: incident.status ?? 'new',
-      alertData: json(this.cx, incident.alertData, at('alertData')),
-      enrichments: json(
-        this.cx,
-        enrichments.map((one) => this.#enrichment(one)),
-        at('enrichments'),
-      ),
-      analysis: analysis ? json(this.cx, this.#analysis(analysis), at('analysis')) : null,
-      proposedActions: json(this.cx, proposedActions, at('proposedActions')),
-      ticketId: incident.ticketId ?? null,
-      tags: json(this.cx, [...new Set(tags)], at('tags')),
-      metadata: json(this.cx, metadata, at('metadata')),
-      createdAt,
-      updatedAt: createdAt,
-    };
-  }
-
-  #enrichment(enrichment: z.output<typeof newEnrichment>): Enrichment {
-    return { timestamp: this.now().toISOString(), ...defined(enrichment) } as Enrichment; // checked, and JSON once encoded
-  }
-
-  #analysis(analysis: z.output<typeof newAnalysis>): Analysis {
-    return {
-      reasoning: '',
-      mitre_techniques: [],
-      iocs: [],
-      recommendations: [],
-      analyzed_by: this.cx.actor,
-      timestamp: this.now().toISOString(),
-      ...defined(analysis),
-    } as Analysis; // checked, and JSON once encoded
-  }
 }
 
 /** What an incident's first audit entry says. */
@@ -458,10 +352,6 @@ const created = ({ severity, status }: Values): JsonObject => ({
   severity: severity as Severity,
   status: status as IncidentStatus,
 });
-
-/** A default does not give way to an explicit undefined. */
-const defined = <T extends object>(value: T) =>
-  Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
 
 const zeros = <T extends string>(names: readonly T[]) =>
   Object.fromEntries(names.map((name) => [name, 0])) as Record<T, number>;

@@ -1,0 +1,61 @@
+import type { z } from 'zod';
+import type { Values } from '../driver/statement.ts';
+import {
+  type Analysis,
+  type Enrichment,
+  type NewIncident,
+  type newAnalysis,
+  type newEnrichment,
+  newIncident,
+} from '../model/incident.ts';
+import { parse } from '../model/parse.ts';
+import { type Context, json, newId } from './context.ts';
+
+/** The values of a new row's columns, in the table's order. */
+export function encodeIncident(cx: Context, input: NewIncident, path: string): Values {
+  const incident = parse(newIncident, input, path);
+  const at = (member: string) => (path ? `${path}.${member}` : member);
+  const createdAt = incident.createdAt ?? cx.settings.now();
+  const { enrichments = [], analysis, proposedActions = [], tags = [], metadata = {} } = incident;
+  return {
+    id: incident.id ?? newId(),
+    source: json(cx, incident.source, at('source')),
+    severity: incident.severity,
+    status: incident.status ?? 'new',
+    alertData: json(cx, incident.alertData, at('alertData')),
+    enrichments: json(
+      cx,
+      enrichments.map((one) => fullEnrichment(cx, one)),
+      at('enrichments'),
+    ),
+    analysis: analysis ? json(cx, fullAnalysis(cx, analysis), at('analysis')) : null,
+    proposedActions: json(cx, proposedActions, at('proposedActions')),
+    ticketId: incident.ticketId ?? null,
+    tags: json(cx, [...new Set(tags)], at('tags')),
+    metadata: json(cx, metadata, at('metadata')),
+    createdAt,
+    updatedAt: createdAt,
+  };
+}
+
+/** An enrichment with its defaults. */
+export function fullEnrichment(cx: Context, enrichment: z.output<typeof newEnrichment>): Enrichment {
+  return { timestamp: cx.settings.now().toISOString(), ...defined(enrichment) } as Enrichment; // checked, and JSON once encoded
+}
+
+/** An analysis with its defaults. */
+export function fullAnalysis(cx: Context, analysis: z.output<typeof newAnalysis>): Analysis {
+  return {
+    reasoning: '',
+    mitre_techniques: [],
+    iocs: [],
+    recommendations: [],
+    analyzed_by: cx.actor,
+    timestamp: cx.settings.now().toISOString(),
+    ...defined(analysis),
+  } as Analysis; // checked, and JSON once encoded
+}
+
+/** A default does not give way to an explicit undefined. */
+const defined = <T extends object>(value: T) =>
+  Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
