@@ -90,7 +90,7 @@ export class AuditLogs extends Repository<'auditLogs', AuditLogFilter, AuditLogS
       incidentId: log.incidentId,
       action: log.action,
       actor: this.cx.actor,
-      details: log.details ? json(this.cx, log.details, path ? `${path}.details` : 'details') : null,
+      details: input.details ? json(this.cx, input.details, path ? `${path}.details` : 'details') : null,
       createdAt: this.cx.settings.now(),
     };
   }

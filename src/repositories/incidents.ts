@@ -89,7 +89,8 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
   ): Promise<Incident> {
     const key = parseId(id);
     const { ifUpdatedAt } = parse(updateOptions, options);
-    const change = this.#patch(parse(incidentPatch, patch));
+    parse(incidentPatch, patch);
+    const change = this.#patch(patch);
     if (!change) return this.get(key);
     return this.changeOne(`update${ifUpdatedAt ? ' if' : ''} ${Object.keys(change.set).join()}`, key, {
       ...change,
@@ -148,7 +149,8 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
 
   /** Adds an enrichment at the end of the list: none is lost, however many come at once. Audit entry: `enrichment_added`. */
   async addEnrichment(id: string, enrichment: NewEnrichment): Promise<Incident> {
-    const full = fullEnrichment(this.cx, parse(newEnrichment, enrichment, 'enrichment'));
+    parse(newEnrichment, enrichment, 'enrichment');
+    const full = fullEnrichment(this.cx, enrichment);
     const { enrichment_type, source } = full;
     return this.#mutate(id, 'addEnrichment', {
       set: { enrichments: this.cx.dialect.append(this.table.enrichments, 'element') },
@@ -159,7 +161,8 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
 
   /** Stores the triage analysis, in place of an earlier one. Audit entry: `analysis_completed`, with verdict and scores. */
   async setAnalysis(id: string, analysis: NewAnalysis): Promise<Incident> {
-    const full = fullAnalysis(this.cx, parse(newAnalysis, analysis, 'analysis'));
+    parse(newAnalysis, analysis, 'analysis');
+    const full = fullAnalysis(this.cx, analysis);
     const { verdict, confidence, risk_score, analyzed_by } = full;
     return this.#mutate(id, 'setAnalysis', {
       set: { analysis: this.cx.dialect.value(this.table.analysis, 'analysis') },
@@ -173,11 +176,12 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
    * can be approved and executed. Audit entry: `action_proposed`.
    */
   async proposeAction(id: string, action: ProposedAction): Promise<Incident> {
-    const { action_type } = parse(proposedAction, action, 'action');
+    parse(proposedAction, action, 'action');
+    const { action_type } = action;
     return this.#mutate(id, 'proposeAction', {
       set: { proposedActions: this.cx.dialect.append(this.table.proposedActions, 'element') },
       values: { element: json(this.cx, action, 'action') },
-      entry: entry(this.cx, 'action_proposed', { action_type: action_type as ProposedAction['action_type'] }),
+      entry: entry(this.cx, 'action_proposed', { action_type }),
     });
   }
 
@@ -214,8 +218,8 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
 
   /** Sets members of the metadata and keeps the others; a member's value is replaced whole. Audit entry: `metadata_merged`. */
   async mergeMetadata(id: string, members: JsonObject): Promise<Incident> {
-    const checked = parse(z.looseObject({}), members, 'metadata');
-    const pairs = Object.entries(checked)
+    parse(z.looseObject({}), members, 'metadata');
+    const pairs = Object.entries(members)
       .filter(([, value]) => value !== undefined)
       .map(([key, value]): readonly [string, RawJson] => [key, json(this.cx, value, `metadata.${key}`)]);
     return this.#mutate(id, `mergeMetadata ${pairs.length}`, {
@@ -301,7 +305,7 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
     });
   }
 
-  #patch(patch: z.output<typeof incidentPatch>): Change | undefined {
+  #patch(patch: IncidentPatch): Change | undefined {
     const { dialect } = this.cx;
     const { source, severity, alertData, ticketId, tags, metadata } = patch;
     const given = Object.entries({

@@ -1,11 +1,10 @@
-import type { z } from 'zod';
 import type { Values } from '../driver/statement.ts';
 import {
   type Analysis,
   type Enrichment,
+  type NewAnalysis,
+  type NewEnrichment,
   type NewIncident,
-  type newAnalysis,
-  type newEnrichment,
   newIncident,
 } from '../model/incident.ts';
 import { parse } from '../model/parse.ts';
@@ -16,13 +15,14 @@ export function encodeIncident(cx: Context, input: NewIncident, path: string): V
   const incident = parse(newIncident, input, path);
   const at = (member: string) => (path ? `${path}.${member}` : member);
   const createdAt = incident.createdAt ?? cx.settings.now();
-  const { enrichments = [], analysis, proposedActions = [], tags = [], metadata = {} } = incident;
+  // what was checked, not what the check answers: that lacks keys such as `__proto__`
+  const { enrichments = [], analysis, proposedActions = [], tags = [], metadata = {} } = input;
   return {
     id: incident.id ?? newId(),
-    source: json(cx, incident.source, at('source')),
+    source: json(cx, input.source, at('source')),
     severity: incident.severity,
     status: incident.status ?? 'new',
-    alertData: json(cx, incident.alertData, at('alertData')),
+    alertData: json(cx, input.alertData, at('alertData')),
     enrichments: json(
       cx,
       enrichments.map((one) => fullEnrichment(cx, one)),
@@ -39,12 +39,12 @@ export function encodeIncident(cx: Context, input: NewIncident, path: string): V
 }
 
 /** An enrichment with its defaults. */
-export function fullEnrichment(cx: Context, enrichment: z.output<typeof newEnrichment>): Enrichment {
+export function fullEnrichment(cx: Context, enrichment: NewEnrichment): Enrichment {
   return { timestamp: cx.settings.now().toISOString(), ...defined(enrichment) } as Enrichment; // checked, and JSON once encoded
 }
 
 /** An analysis with its defaults. */
-export function fullAnalysis(cx: Context, analysis: z.output<typeof newAnalysis>): Analysis {
+export function fullAnalysis(cx: Context, analysis: NewAnalysis): Analysis {
   return {
     reasoning: '',
     mitre_techniques: [],

@@ -34,6 +34,37 @@ contract('JSON', (subject) => {
     expect(merged.metadata).toStrictEqual({ ...members, kept: { again: null } });
   });
 
+  it('keeps keys such as `__proto__` in every object, also at its top', async () => {
+    // R-C2
+    const { store } = subject();
+    const odd = (more: object) => Object.assign(JSON.parse('{"__proto__": {"a": 1}, "constructor": null}'), more);
+    const { id, ...created } = await store.incidents.create(
+      newIncident({
+        source: odd({ siem: 's' }),
+        metadata: odd({}),
+        enrichments: [odd({ enrichment_type: 'e', source: 's', data: 1, timestamp: '2024-01-01' })],
+      }),
+    );
+    expect(created).toMatchObject({ source: odd({ siem: 's' }), metadata: odd({}) });
+    expect(Object.keys(created.enrichments[0] ?? {})).toContain('__proto__');
+    const merged = await store.incidents.mergeMetadata(id, odd({ b: 2 }));
+    expect(Object.keys(merged.metadata).sort()).toEqual(['__proto__', 'b', 'constructor']);
+    expect(Object.keys((await store.incidents.update(id, { metadata: odd({}) })).metadata)).toContain('__proto__');
+    await store.incidents.addEnrichment(id, odd({ enrichment_type: 'e', source: 's', data: 1 }));
+    await store.incidents.setAnalysis(id, odd({ verdict: 'suspicious', confidence: 0, summary: '', risk_score: 0 }));
+    const action = await store.actions.propose({
+      incidentId: id,
+      actionType: 'x',
+      reason: 'r',
+      target: odd({}),
+      parameters: odd({}),
+    });
+    const entry = await store.auditLogs.append({ incidentId: id, action: 'x', details: odd({}) });
+    const read = await store.incidents.get(id);
+    for (const object of [read.enrichments[1], read.analysis, action.target, action.parameters, entry.details])
+      expect(Object.keys(object as object)).toContain('__proto__');
+  });
+
   it('keeps what rawJson holds and JavaScript cannot: every digit, every key', async () => {
     // R-C3, R-C4
     const { store } = subject();
