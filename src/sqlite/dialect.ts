@@ -94,9 +94,12 @@ function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): read
   const subject = aliasedTable(table, 'subject');
   const chosen = (row: Table) =>
     first ? sql`${where(row)} order by ${first.orderBy(row)} limit ${dialect.limit(first.limit)}` : where(row);
-  // the audit's own ordering of rows is that of the subquery: ids are dealt out in it
+  // a subquery where rows are counted out, so that they are numbered as they were chosen
+  const source = first
+    ? sql`(select * from ${table} where ${chosen(table)}) as "subject"`
+    : sql`${table} as "subject" where ${where(subject)}`;
   return [
-    sql`insert into ${tables.auditLogs} (${columnNames(tables.auditLogs)}) select ${sql.join([...audit(subject)], sql`, `)} from (select * from ${table} where ${chosen(table)}) as "subject"`,
+    sql`insert into ${tables.auditLogs} (${columnNames(tables.auditLogs)}) select ${sql.join([...audit(subject)], sql`, `)} from ${source}`,
     sql`update ${table} set ${assignments(table, set)} where ${
       first ? sql`${idOf(table)} in (select ${idOf(table)} from ${table} where ${chosen(table)})` : where(table)
     } returning ${columnNames(table)}`,

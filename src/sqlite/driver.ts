@@ -28,6 +28,9 @@ export class SqliteConnection implements Connection {
   readonly #lock = new Mutex();
   readonly #writing: Statements;
   readonly #reading: Statements | undefined;
+  readonly #begins: Sqlite.Statement;
+  readonly #commits: Sqlite.Statement;
+  readonly #rollsBack: Sqlite.Statement;
   #closed = false;
 
   /** @param reader a second, read-only connection to the same file; none for `:memory:`. */
@@ -38,6 +41,10 @@ export class SqliteConnection implements Connection {
   ) {
     this.#writing = new Statements(writer);
     this.#reading = reader && new Statements(reader);
+    // IMMEDIATE: a transaction that starts by reading could not become a writer once another process has written
+    this.#begins = writer.prepare('begin immediate');
+    this.#commits = writer.prepare('commit');
+    this.#rollsBack = writer.prepare('rollback');
   }
 
   async exec(query: Query): Promise<Result> {
@@ -59,7 +66,7 @@ export class SqliteConnection implements Connection {
       await this.#begin();
       try {
         const result = runAll(this.#writing, queries);
-        await this.#patiently(() => this.writer.exec('commit'));
+        await this.#patiently(() => this.#commits.run());
         return result;
       } catch (error) {
         this.#rollback();
@@ -75,7 +82,7 @@ export class SqliteConnection implements Connection {
       try {
         const result = await work(this.#savepoint(1));
         this.#checkInside();
-        await this.#patiently(() => this.writer.exec('commit'));
+        await this.#patiently(() => this.#commits.run());
         return result;
       } catch (error) {
         this.#rollback();
@@ -132,8 +139,7 @@ export class SqliteConnection implements Connection {
   }
 
   #begin(): Promise<unknown> {
-    // IMMEDIATE: a transaction that starts by reading could not become a writer once another process has written
-    return this.#patiently(() => this.writer.exec('begin immediate'));
+    return this.#patiently(() => this.#begins.run());
   }
 
   /** Once SQLite has rolled back by itself, what follows would be written outside of any transaction. */
@@ -142,7 +148,7 @@ export class SqliteConnection implements Connection {
   }
 
   #rollback(): void {
-    if (this.writer.inTransaction) this.writer.exec('rollback');
+    if (this.writer.inTransaction) this.#rollsBack.run();
   }
 
   #exclusively<T>(work: () => T | Promise<T>): Promise<T> {
