@@ -99,6 +99,24 @@ describe('SQLite', () => {
     await store.close();
   });
 
+  it('lets timers run while it is busy writing, and reading', async () => {
+    const store = await openStore(`sqlite:${join(folder, 'busy.db')}`, { durability: 'process' });
+    const { id } = await store.incidents.create(newIncident());
+    for (const work of [() => store.incidents.addTags(id, ['x']), () => store.incidents.get(id)]) {
+      let ticks = 0;
+      const timer = setInterval(() => ticks++, 1);
+      const end = performance.now() + 150;
+      await Promise.all(
+        Array.from({ length: 4 }, async () => {
+          while (performance.now() < end) await work();
+        }),
+      );
+      clearInterval(timer);
+      expect(ticks).toBeGreaterThan(3); // none at all, when the work never leaves the microtask queue
+    }
+    await store.close();
+  });
+
   it('says that the disk is full', async () => {
     // R-E1
     const file = join(folder, 'full.db');

@@ -34,7 +34,7 @@ export function toJsonb(json: RawJson): string {
   if (!json.duplicateKeys) return text;
   const raw = `${JSON.stringify(RAW_KEY)}:${escapeText(JSON.stringify(json.text))}`;
   return text.trimStart().startsWith('{')
-    ? text.replace('{', `{${raw},`)
+    ? text.replace('{', () => `{${raw},`)
     : `{${raw},${JSON.stringify(VALUE_KEY)}:${text}}`;
 }
 

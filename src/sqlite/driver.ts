@@ -13,6 +13,7 @@ import { Mutex } from '../driver/mutex.ts';
 import type { Connection, Driver, Query, Result } from '../driver/port.ts';
 import { backoff } from '../driver/retry.ts';
 import { BusyError, ClosedError, TransactionAbortedError } from '../errors.ts';
+import { Breath } from './breath.ts';
 import { classify, isBusy } from './errors.ts';
 import { Statements } from './statements.ts';
 
@@ -31,6 +32,7 @@ export class SqliteConnection implements Connection {
   readonly #begins: Sqlite.Statement;
   readonly #commits: Sqlite.Statement;
   readonly #rollsBack: Sqlite.Statement;
+  readonly #breath = new Breath();
   #closed = false;
 
   /** @param reader a second, read-only connection to the same file; none for `:memory:`. */
@@ -50,6 +52,7 @@ export class SqliteConnection implements Connection {
   async exec(query: Query): Promise<Result> {
     this.#checkOpen();
     if (query.reads && this.#reading) {
+      if (this.#breath.isDue()) await this.#breath.take();
       const reading = this.#reading;
       try {
         return reading.run(query);
@@ -152,7 +155,8 @@ export class SqliteConnection implements Connection {
   }
 
   #exclusively<T>(work: () => T | Promise<T>): Promise<T> {
-    return this.#lock.run(() => {
+    return this.#lock.run(async () => {
+      if (this.#breath.isDue()) await this.#breath.take();
       this.#checkOpen();
       return work();
     });
