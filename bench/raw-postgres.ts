@@ -1,6 +1,6 @@
 /**
  * postgres.js as its documentation advises: tagged templates, which it prepares; `sql.json` for jsonb; its own parsers
- * of jsonb and timestamptz; camelCase by a transform of the column names; `sql.begin`; multi-row inserts by `sql(rows)`.
+ * of jsonb and timestamptz; camelCase by a transform of the column names; `sql.begin`; `sql(rows)` for several rows.
  */
 import postgres from 'postgres';
 import type { AuditLog, Incident, NewAuditLog, NewIncident } from './library.ts';

@@ -1,6 +1,6 @@
 /**
- * better-sqlite3 as its documentation advises: WAL, statements prepared once and kept, `transaction()`; with the pragmas
- * of our store.
+ * better-sqlite3 as its documentation advises: WAL, statements prepared once and kept, `transaction()`; with the
+ * pragmas of our store.
  */
 import Database from 'better-sqlite3';
 import type { AuditLog, Incident, NewAuditLog, NewIncident } from './library.ts';

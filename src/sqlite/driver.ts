@@ -65,45 +65,52 @@ export class SqliteConnection implements Connection {
   }
 
   batch(queries: readonly Query[]): Promise<Result> {
-    return this.#exclusively(async () => {
-      await this.#begin();
-      try {
-        const result = runAll(this.#writing, queries);
-        await this.#patiently(() => this.#commits.run());
-        return result;
-      } catch (error) {
-        this.#rollback();
-        throw classify(error);
-      }
-    });
+    // synchronous from BEGIN to COMMIT; when another process is in the way, all of it is done again
+    return this.#exclusively(() =>
+      this.#patiently(() => {
+        this.#begins.run();
+        try {
+          const result = runAll(this.#writing, queries);
+          this.#commits.run();
+          return result;
+        } catch (error) {
+          this.#rollback();
+          throw error;
+        }
+      }),
+    );
   }
 
   /** SQLite's transactions are always serializable. */
   transaction<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
+    return this.#exclusively(() => this.#transact(work));
+  }
+
+  /**
+   * A transaction with foreign keys off. PRAGMA foreign_keys does nothing inside a transaction, and a table's rebuild would
+   * cascade its DROP TABLE into the children (drizzle-orm#5782). No other write gets in between.
+   */
+  transactionWithoutForeignKeys<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
     return this.#exclusively(async () => {
-      await this.#begin();
+      this.writer.pragma('foreign_keys = OFF');
       try {
-        const result = await work(this.#savepoint(1));
-        this.#checkInside();
-        await this.#patiently(() => this.#commits.run());
-        return result;
-      } catch (error) {
-        this.#rollback();
-        throw error;
+        return await this.#transact(work);
+      } finally {
+        this.writer.pragma('foreign_keys = ON');
       }
     });
   }
 
-  /**
-   * Runs `work` with foreign keys off. PRAGMA foreign_keys does nothing inside a transaction, and a table's rebuild would
-   * cascade its DROP TABLE into the children (drizzle-orm#5782). Not to be called inside a transaction.
-   */
-  async withoutForeignKeys<T>(work: () => Promise<T>): Promise<T> {
-    await this.#exclusively(() => this.writer.pragma('foreign_keys = OFF'));
+  async #transact<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
+    await this.#patiently(() => this.#begins.run());
     try {
-      return await work();
-    } finally {
-      await this.#exclusively(() => this.writer.pragma('foreign_keys = ON'));
+      const result = await work(this.#savepoint(1));
+      this.#checkInside();
+      await this.#patiently(() => this.#commits.run());
+      return result;
+    } catch (error) {
+      this.#rollback();
+      throw error;
     }
   }
 
@@ -141,10 +148,6 @@ export class SqliteConnection implements Connection {
     };
   }
 
-  #begin(): Promise<unknown> {
-    return this.#patiently(() => this.#begins.run());
-  }
-
   /** Once SQLite has rolled back by itself, what follows would be written outside of any transaction. */
   #checkInside(): void {
     if (!this.writer.inTransaction) throw new TransactionAbortedError();
@@ -155,28 +158,38 @@ export class SqliteConnection implements Connection {
   }
 
   #exclusively<T>(work: () => T | Promise<T>): Promise<T> {
-    return this.#lock.run(async () => {
-      if (this.#breath.isDue()) await this.#breath.take();
+    const turn = () => {
       this.#checkOpen();
       return work();
-    });
+    };
+    return this.#lock.run(() => (this.#breath.isDue() ? this.#breath.take().then(turn) : turn()));
   }
 
   #checkOpen(): void {
     if (this.#closed) throw new ClosedError();
   }
 
-  async #patiently<T>(step: () => T): Promise<T> {
+  /** Takes a step, again and again while another process is in the way; at once, without a promise, when none is. */
+  #patiently<T>(step: () => T): T | Promise<T> {
+    try {
+      return step();
+    } catch (error) {
+      if (!isBusy(error)) throw classify(error);
+    }
+    return this.#untilFree(step);
+  }
+
+  async #untilFree<T>(step: () => T): Promise<T> {
     const end = performance.now() + this.options.busyTimeoutMs;
     for (let attempt = 0; ; attempt++) {
+      await backoff(attempt, 1, LONGEST_WAIT_MS);
+      this.#checkOpen();
       try {
         return step();
       } catch (error) {
         if (!isBusy(error)) throw classify(error);
         if (performance.now() >= end) throw new BusyError({ cause: error });
       }
-      await backoff(attempt, 1, LONGEST_WAIT_MS);
-      this.#checkOpen();
     }
   }
 }

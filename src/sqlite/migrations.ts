@@ -21,16 +21,14 @@ export function migrationTarget(connection: SqliteConnection): MigrationTarget {
     },
     exclusively: (work) =>
       connection
-        .withoutForeignKeys(() =>
-          connection.transaction(async (driver) => {
-            await driver.exec(
-              write(
-                'create table if not exists __drizzle_migrations (id integer primary key autoincrement, hash text not null, created_at numeric)',
-              ),
-            );
-            return work(driver);
-          }),
-        )
+        .transactionWithoutForeignKeys(async (driver) => {
+          await driver.exec(
+            write(
+              'create table if not exists __drizzle_migrations (id integer primary key autoincrement, hash text not null, created_at numeric)',
+            ),
+          );
+          return work(driver);
+        })
         .catch((error) => {
           if (!(error instanceof BusyError)) throw error;
           throw new MigrationError('locked', [], 'Another process is migrating this database', { cause: error });
