@@ -16,7 +16,9 @@ class Scope {
 
   /** Refuses what can no longer be done in this transaction. */
   check(): void {
-    if (!this.open) throw new TransactionScopeError('This transaction has ended: its handle cannot be used any more');
+    for (let scope: Scope | undefined = this; scope; scope = scope.parent)
+      if (!scope.open)
+        throw new TransactionScopeError('This transaction has ended: its handle cannot be used any more');
     if (this.failure !== undefined) throw new TransactionAbortedError({ cause: this.failure });
   }
 }
@@ -101,6 +103,8 @@ async function nested<T>(
         return result;
       } catch (error) {
         thrown = { error };
+        scope.open = false; // what is still under way in it is refused from now on …
+        await scope.queue.idle(); // … and a nested transaction that nobody awaited ends before this one is rolled back
         throw error;
       } finally {
         scope.open = false; // before COMMIT or ROLLBACK

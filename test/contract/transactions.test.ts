@@ -272,6 +272,36 @@ contract('transactions', (subject) => {
     expect(await exists(id)).toBe(true);
   });
 
+  it('take a nested one with them that still runs when they fail: it writes nowhere else', async () => {
+    // R-T2, R-T4
+    const { store } = subject();
+    const scope = `leak ${crypto.randomUUID()}`;
+    const reached = gate();
+    let nested: Promise<unknown> | undefined;
+    const outer = store.transaction(async (tx) => {
+      await tx.incidents.create(newIncident({ tags: [scope] }));
+      nested = tx
+        .transaction(async (inner) => {
+          await inner.incidents.create(newIncident({ tags: [scope] }));
+          reached.open();
+          await sleep(30);
+          await inner.incidents.create(newIncident({ tags: [scope] }));
+        })
+        .catch((error) => error);
+      await reached.opened;
+      throw new Error('outer');
+    });
+    const other = store.transaction(async (tx) => {
+      const id = await create(tx);
+      await sleep(50);
+      return id;
+    });
+    await expect(outer).rejects.toThrow('outer');
+    expect(await nested).toBeInstanceOf(TransactionScopeError);
+    expect(await exists(await other)).toBe(true);
+    expect(await store.incidents.count({ tag: scope })).toBe(0);
+  });
+
   it('write the audit trail in the name of `as`, inside too', async () => {
     const { store } = subject();
     const id = await store.as('alice').transaction(async (tx) => {
