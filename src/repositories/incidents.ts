@@ -2,7 +2,7 @@ import { type Column, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { RawJson } from '../codecs/json.ts';
 import type { Values } from '../driver/statement.ts';
-import { NotFoundError } from '../errors.ts';
+import { ConflictError, NotFoundError } from '../errors.ts';
 import { oneOrMany } from '../model/fields.ts';
 import {
   type Incident,
@@ -91,14 +91,19 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
     const { ifUpdatedAt } = parse(updateOptions, options);
     parse(incidentPatch, patch);
     const change = this.#patch(patch);
-    if (!change) return this.get(key);
+    if (!change) {
+      const incident = await this.get(key);
+      if (ifUpdatedAt && incident.updatedAt.getTime() !== ifUpdatedAt.getTime())
+        throw new ConflictError(this.tableName, key, CHANGED);
+      return incident;
+    }
     return this.changeOne(`update${ifUpdatedAt ? ' if' : ''} ${Object.keys(change.set).join()}`, key, {
       ...change,
       values: { ...change.values, if_updated_at: ifUpdatedAt },
       ...(ifUpdatedAt
         ? {
             where: (row) => this.cx.dialect.sameInstant(columnsOf(row).updatedAt, 'if_updated_at'),
-            unless: 'it was changed after ifUpdatedAt',
+            unless: CHANGED,
           }
         : {}),
     });
@@ -350,6 +355,8 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
     };
   }
 }
+
+const CHANGED = 'it was changed after ifUpdatedAt';
 
 /** What an incident's first audit entry says. */
 const created = ({ severity, status }: Values): JsonObject => ({

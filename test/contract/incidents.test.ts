@@ -143,6 +143,7 @@ contract('incidents', (subject) => {
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     for (const result of results) if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(ConflictError);
     expect(await actionsOf(store, id)).toEqual(['incident_created', 'incident_updated']);
+    await expect(store.incidents.update(id, {}, { ifUpdatedAt: updatedAt })).rejects.toThrow(ConflictError);
     const { updatedAt: now } = await store.incidents.get(id);
     await store.incidents.update(id, { severity: 'high' }, { ifUpdatedAt: now });
   });
