@@ -11,6 +11,9 @@ import { pointReadWorkloads } from './workloads/point-reads.ts';
 import type { Setting } from './workloads/setting.ts';
 import { writeWorkloads } from './workloads/writes.ts';
 
+/** Fewer do not fill the filtered page. */
+const LEAST_ROWS = 5000;
+
 const { values: options } = parseArgs({
   options: {
     rows: { type: 'string', default: '100000' },
@@ -31,7 +34,7 @@ if (!names.length) throw new Error('--only is sqlite or postgres');
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const reports: Report[] = [];
-for (const name of names) reports.push(await run(name, positive('rows'), positive('rounds')));
+for (const name of names) reports.push(await run(name, wholeNumber('rows', LEAST_ROWS), wholeNumber('rounds', 1)));
 print();
 
 async function run(name: SubjectName, rows: number, rounds: number): Promise<Report> {
@@ -69,9 +72,9 @@ function print(): void {
   else console.log(reports.map(asText).join('\n\n'));
 }
 
-function positive(name: 'rows' | 'rounds'): number {
+function wholeNumber(name: 'rows' | 'rounds', least: number): number {
   const value = Number(options[name]);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} is a whole number above 0`);
+  if (!Number.isInteger(value) || value < least) throw new Error(`--${name} is a whole number, ${least} at least`);
   return value;
 }
 

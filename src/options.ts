@@ -64,8 +64,8 @@ export const sqliteOptions = z.strictObject({ ...common, busyTimeoutMs: z.number
 export const postgresOptions = z.strictObject({
   ...common,
   poolSize: z.number().int().min(1).max(10_000).default(10),
-  connectTimeoutSeconds: z.number().positive().default(30),
-  idleTimeoutSeconds: z.number().positive().optional(),
+  connectTimeoutSeconds: z.number().positive().max(2_147_483).default(30),
+  idleTimeoutSeconds: z.number().positive().max(2_147_483).optional(),
   prepare: z.boolean().default(true),
   ssl: z.union([z.boolean(), z.enum(['require', 'prefer', 'verify-full'])]).optional(),
   applicationName: z.string().min(1).max(63).default('triage-warden'),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Dialect } from './driver/dialect.ts';
-import { guard } from './driver/guard.ts';
+import { guard, refuseInside } from './driver/guard.ts';
 import type { Connection, Isolation } from './driver/port.ts';
 import { retrying } from './driver/retry.ts';
 import { StatementCache } from './driver/statement.ts';
@@ -116,19 +116,20 @@ export class Store extends Handle implements AsyncDisposable {
    *
    * @throws MigrationError when the database and the package do not fit.
    */
-  migrate(): Promise<readonly string[]> {
-    this.#checkOpen();
+  async migrate(): Promise<readonly string[]> {
+    this.#checkUsable();
     return this.#migrator.migrate();
   }
 
   /** Tells which migrations are applied and which are pending. Needs no rights but to read. */
-  migrationStatus(): Promise<MigrationStatus> {
-    this.#checkOpen();
+  async migrationStatus(): Promise<MigrationStatus> {
+    this.#checkUsable();
     return this.#migrator.status();
   }
 
   /** Waits for what is under way, then closes the connections. Further calls throw ClosedError. May be called again. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    refuseInside(this.#connection);
     this.#closing ??= this.#connection.close();
     return this.#closing;
   }
@@ -137,7 +138,8 @@ export class Store extends Handle implements AsyncDisposable {
     return this.close();
   }
 
-  #checkOpen(): void {
+  #checkUsable(): void {
+    refuseInside(this.#connection);
     if (this.#closing) throw new ClosedError();
   }
 }

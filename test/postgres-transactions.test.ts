@@ -118,6 +118,31 @@ describe('PostgreSQL', () => {
     },
   );
 
+  it('answers right after a backend was killed in the middle of a statement: one call fails, the next one works', async () => {
+    // R-O3: postgres.js keeps what it had of the lost connection, so its client is thrown away
+    const single = await database.open({ poolSize: 1 });
+    const { id } = await single.incidents.create(newIncident());
+    for (let round = 0; round < 5; round++) {
+      const active = Reflect.get(single, 'cx').driver.exec({ sql: 'select pg_sleep(10)', params: [], reads: true });
+      const failed = expect(active).rejects.toBeInstanceOf(ConnectionError);
+      await sleep(30);
+      await killOthers();
+      await failed;
+      expect((await single.incidents.get(id)).id).toBe(id);
+      expect(await single.incidents.count()).toBeGreaterThan(0);
+    }
+    await single.close();
+    expect(unexpected).toEqual([]);
+  });
+
+  it('takes a network error of the callback for what it is: the callback’s own', async () => {
+    const foreign = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
+    await store.transaction(async (tx) => {
+      await expect(tx.transaction(() => Promise.reject(foreign))).rejects.toBe(foreign);
+      await tx.incidents.create(newIncident());
+    });
+  });
+
   it('closes though a transaction lost its connection', async () => {
     // R-O1
     const other = await database.open({ poolSize: 2 });

@@ -37,6 +37,13 @@ export function guard(driver: Driver): Driver {
   return guarded(driver, driver, undefined);
 }
 
+/** Refuses what would wait for the transaction in whose callback it is called: closing or migrating that database. */
+export function refuseInside(root: Driver): void {
+  for (let inner = innermost.getStore(); inner; inner = inner.parent)
+    if (inner.open && inner.root === root)
+      throw new TransactionScopeError('This cannot be done inside a transaction of the same store');
+}
+
 /** Whether an error is the failure of a statement (or of COMMIT) of the transaction itself, not the callback's own. */
 export function isOwnFailure(error: unknown): boolean {
   return typeof error === 'object' && error !== null && ownFailures.has(error);

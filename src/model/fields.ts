@@ -24,4 +24,4 @@ export const actor = limitedText(200);
 export const anyJson = z.custom<unknown>((value) => value !== undefined, 'is required');
 
 /** One of these, or a list of them: what a filter asks for. */
-export const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]);
+export const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema).max(500)]);

@@ -47,10 +47,13 @@ export const dialect: Dialect = {
   stored: (column, name) =>
     sql`${bound(name)}::${column.getSQLType().startsWith('timestamp') ? sql.raw('timestamptz') : type(column)}`,
   json,
-  later: (column, name) => sql`greatest(${dialect.value(column, name)}, ${column} + interval '1 millisecond')`,
+  later: (column, name) =>
+    sql`least(greatest(${dialect.value(column, name)}, ${column} + interval '1 millisecond'), '9999-12-31T23:59:59.999Z'::timestamptz)`,
   sameInstant: (column, name) => sql`${column} = ${dialect.value(column, name)}`,
   limit: (name) => sql`${bound(name)}`,
-  forUpdate: ({ skipLocked } = { skipLocked: false }) => (skipLocked ? sql` for update skip locked` : sql` for update`),
+  // not FOR UPDATE: that would also wait for every insert whose foreign key refers to the row, and dead-lock with it
+  forUpdate: ({ skipLocked } = { skipLocked: false }) =>
+    skipLocked ? sql` for no key update skip locked` : sql` for no key update`,
 
   includes: (column, name) =>
     sql`${column} @> ${bound(name, (text: string) => JSON.stringify([toJsonbString(text)]))}::jsonb`,

@@ -16,37 +16,104 @@ interface Life {
 
 const never = new Promise<never>(() => {});
 
+/**
+ * A client of one connection. The pool is ours: postgres.js 3.4.9 keeps state of a lost connection (half a result, a statement,
+ * its write buffer) and uses it again after it has reconnected, so that calls hang or answer wrong. A client whose
+ * connection was lost is thrown away here.
+ */
+interface Slot {
+  readonly client: Postgres.Sql;
+  /** Statements and transactions under way on it. */
+  load: number;
+  /** A transaction has it for itself. */
+  held: boolean;
+  dead: boolean;
+}
+
 export class PostgresConnection implements Connection {
-  readonly #pool: Driver;
+  readonly #slots: Slot[] = [];
+  readonly #waiting: { readonly alone: boolean; readonly resolve: (slot: Slot) => void }[] = [];
   readonly #underWay = new Set<Promise<unknown>>();
   #closed = false;
 
+  /** @param make a client of one connection, which tells when that has closed. */
   constructor(
-    private readonly client: Postgres.Sql,
+    private readonly make: (onclose: () => void) => Postgres.Sql,
+    private readonly size: number,
     private readonly prepare: boolean,
-  ) {
-    this.#pool = this.#on(client, (work, isolation) =>
-      this.#inTransaction({ lost: false }, (run) => begin(client, isolation, run), work),
+  ) {}
+
+  exec(query: Query): Promise<Result> {
+    return this.#tracked(() =>
+      this.#with(false, (slot) => this.#on(slot.client, this.#begin, undefined, () => this.#discard(slot)).exec(query)),
     );
   }
 
-  exec(query: Query): Promise<Result> {
-    return this.#tracked(() => this.#pool.exec(query));
-  }
-
   batch(queries: readonly Query[]): Promise<Result> {
-    return this.#tracked(() => this.#pool.batch(queries));
+    const [only] = queries;
+    return queries.length === 1 && only ? this.exec(only) : this.transaction((inner) => inner.batch(queries));
   }
 
   transaction<T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T> {
-    return this.#tracked(() => this.#pool.transaction(work, isolation));
+    return this.#tracked(() => this.#begin(work, isolation));
   }
+
+  readonly #begin = <T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T> =>
+    this.#with(true, (slot) =>
+      this.#inTransaction(
+        { lost: false },
+        (run) => begin(slot.client, isolation, run),
+        work,
+        () => this.#discard(slot),
+      ),
+    );
 
   async close(): Promise<void> {
     this.#closed = true;
-    // end() refuses what has not reached the socket yet, and the statements of open transactions
     await Promise.allSettled(this.#underWay);
-    await this.client.end();
+    await Promise.all(this.#slots.map(({ client }) => client.end({ timeout: 5 })));
+  }
+
+  async #with<T>(alone: boolean, run: (slot: Slot) => Promise<T>): Promise<T> {
+    const slot = this.#free(alone) ?? (await new Promise<Slot>((resolve) => this.#waiting.push({ alone, resolve })));
+    try {
+      return await run(slot);
+    } finally {
+      slot.load--;
+      if (alone) slot.held = false;
+      for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+        const free = this.#free(next.alone);
+        if (!free) break;
+        this.#waiting.shift();
+        next.resolve(free);
+      }
+    }
+  }
+
+  /** A connection for one transaction, or for a statement among others; it is taken already. */
+  #free(alone: boolean): Slot | undefined {
+    let slot = this.#slots.find(({ load }) => load === 0);
+    if (!slot && this.#slots.length < this.size) slot = this.#connect();
+    if (!slot && !alone && !this.#waiting.length)
+      slot = this.#slots.filter(({ held }) => !held).sort((a, b) => a.load - b.load)[0]; // they are pipelined
+    if (!slot) return undefined;
+    slot.load++;
+    if (alone) slot.held = true;
+    return slot;
+  }
+
+  #connect(): Slot {
+    const slot: Slot = { client: this.make(() => this.#discard(slot)), load: 0, held: false, dead: false };
+    this.#slots.push(slot);
+    return slot;
+  }
+
+  #discard(slot: Slot): void {
+    if (slot.dead) return;
+    slot.dead = true;
+    const at = this.#slots.indexOf(slot);
+    if (at >= 0) this.#slots.splice(at, 1);
+    void slot.client.end({ timeout: 0 }).catch(() => {});
   }
 
   async #tracked<T>(start: () => Promise<T>): Promise<T> {
@@ -60,7 +127,7 @@ export class PostgresConnection implements Connection {
     }
   }
 
-  #on(client: Client, transaction: Driver['transaction'], life?: Life): Driver {
+  #on(client: Client, transaction: Driver['transaction'], life: Life | undefined, discard: () => void): Driver {
     const exec = async ({ sql, params }: Query): Promise<Result> => {
       if (life?.lost) throw new ConnectionError();
       try {
@@ -68,7 +135,10 @@ export class PostgresConnection implements Connection {
         const rows = await client.unsafe(sql, params as never[], { prepare: this.prepare }).values();
         return { rows, count: rows.count };
       } catch (error) {
-        if (life && isConnectionLost(error)) life.lost = true;
+        if (isConnectionLost(error)) {
+          if (life) life.lost = true;
+          discard();
+        }
         throw classify(error);
       }
     };
@@ -92,27 +162,37 @@ export class PostgresConnection implements Connection {
     life: Life,
     open: (run: (client: Postgres.TransactionSql) => Promise<T>) => Promise<unknown>,
     work: (inner: Driver) => Promise<T>,
+    discard: () => void,
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let own: { readonly error: unknown } | undefined; // what the callback itself threw is its caller's, as it is
       const run = async (client: Postgres.TransactionSql): Promise<T> => {
         const savepoint: Driver['transaction'] = (nested) =>
-          this.#inTransaction(life, (inner) => client.savepoint(inner) as Promise<unknown>, nested);
+          life.lost
+            ? Promise.reject(new ConnectionError())
+            : this.#inTransaction(life, (inner) => client.savepoint(inner) as Promise<unknown>, nested, discard);
         try {
-          return await work(this.#on(client, savepoint, life));
+          return await work(this.#on(client, savepoint, life, discard));
         } catch (error) {
           own = { error };
           if (life.lost) reject(error);
           throw error;
         } finally {
-          if (life.lost) await never;
+          if (life.lost) {
+            reject(new ConnectionError());
+            await never;
+          }
         }
       };
       open(run).then(
         (result) => resolve(result as T),
         (error) => {
-          if (isConnectionLost(error)) life.lost = true;
-          reject(own?.error === error ? error : classify(error));
+          if (own?.error === error) return reject(error);
+          if (isConnectionLost(error)) {
+            life.lost = true;
+            discard();
+          }
+          reject(classify(error));
         },
       );
     });

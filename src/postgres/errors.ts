@@ -95,16 +95,16 @@ const keyColumns = (detail = '') => /^Key \((.+?)\)=\(/.exec(detail)?.[1]?.split
 
 /**
  * The driver's error with only the fields that cannot hold a value. A copy: postgres.js defines `parameters` and `query` on
- * its own so that they cannot be removed. The messages of class 22 (data exceptions) quote the value they refuse.
+ * its own so that they cannot be removed. The messages of data exceptions (class 22) and of other people's triggers (P0) may quote a value.
  */
 function withoutValues(error: Error): Error {
   const { code = '' } = error as ServerError;
-  const message = code.startsWith('22')
+  const message = /^(22|P0)/.test(code)
     ? 'data exception (its message is left out: it quotes the value)'
     : error.message;
   const copy: Error = Object.create(Object.getPrototypeOf(error));
   const hidden = (value: string) => ({ value, enumerable: false, writable: true, configurable: true });
-  const frames = error.stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];
+  const frames = error.stack?.split('\n').slice(error.message.split('\n').length) ?? [];
   Object.defineProperties(copy, {
     message: hidden(message),
     name: hidden(error.name),

@@ -23,7 +23,12 @@ export type { Store } from '../store.ts';
 export async function openPostgresStore(url: string, options: PostgresOptions = {}): Promise<Store> {
   const { migrations: how, ...settings } = parseOptions(postgresOptions, options);
   checkPostgresUrl(url);
-  const connection = new PostgresConnection(connect(await load(), url, settings), settings.prepare);
+  const driver = await load();
+  const connection = new PostgresConnection(
+    (onclose) => connect(driver, url, settings, onclose),
+    settings.poolSize,
+    settings.prepare,
+  );
   const migrator = new Migrator(migrationTarget(connection), migrations);
   const store = new Store({ connection, dialect, migrator, settings: settingsOf({ migrations: how, ...settings }) });
   try {
@@ -49,7 +54,6 @@ async function load(): Promise<typeof Postgres> {
 const asText = (value: unknown) => value;
 
 interface ConnectOptions {
-  readonly poolSize: number;
   readonly connectTimeoutSeconds: number;
   readonly idleTimeoutSeconds?: number | undefined;
   readonly prepare: boolean;
@@ -58,11 +62,12 @@ interface ConnectOptions {
   readonly durability: 'power-loss' | 'process';
 }
 
-function connect(postgres: typeof Postgres, url: string, options: ConnectOptions): Postgres.Sql {
-  const { poolSize, connectTimeoutSeconds, idleTimeoutSeconds, prepare, ssl, applicationName, durability } = options;
+function connect(postgres: typeof Postgres, url: string, options: ConnectOptions, onclose: () => void): Postgres.Sql {
+  const { connectTimeoutSeconds, idleTimeoutSeconds, prepare, ssl, applicationName, durability } = options;
   try {
     return postgres(url, {
-      max: poolSize,
+      max: 1, // a client is one connection: see driver.ts
+      onclose,
       connect_timeout: connectTimeoutSeconds,
       prepare,
       ...(idleTimeoutSeconds === undefined ? {} : { idle_timeout: idleTimeoutSeconds }),

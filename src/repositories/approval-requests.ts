@@ -2,7 +2,7 @@ import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle
 import { z } from 'zod';
 import type { Approval } from '../model/approval.ts';
 import { oneOrMany, uuid } from '../model/fields.ts';
-import { parse } from '../model/parse.ts';
+import { parse, parseId } from '../model/parse.ts';
 import {
   APPROVAL_LEVELS,
   APPROVAL_WORKFLOW_STATUSES,
@@ -48,13 +48,17 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
   } as const;
 
   /**
-   * Lets all pending requests expire whose time has come. Audit entry of each: `approval_expired`. Answers how many there
+   * Lets all pending requests expire whose time has come; those of one action, if it is given. Audit entry of each: `approval_expired`. Answers how many there
    * were. Their actions stay pending.
    */
-  async expireOverdue(now: Date = this.cx.settings.now()): Promise<number> {
-    return this.#expire('overdue', { time: parse(z.date(), now, 'now') }, 'its time has passed', (row) => {
-      const { expiresAt } = columnsOf(row);
-      return sql`${expiresAt} <= ${this.cx.dialect.value(this.table.expiresAt, 'time')}`;
+  async expireOverdue(now: Date = this.cx.settings.now(), actionId?: string): Promise<number> {
+    const time = parse(z.date(), now, 'now');
+    const values = actionId === undefined ? { time } : { time, action_id: parseId(actionId, 'actionId') };
+    return this.#expire(actionId ? 'overdue of action' : 'overdue', values, 'its time has passed', (row) => {
+      const { expiresAt, actionId: action } = columnsOf(row);
+      const overdue = sql`${expiresAt} <= ${this.cx.dialect.value(this.table.expiresAt, 'time')}`;
+      if (actionId === undefined) return overdue;
+      return sql`${overdue} and ${action} = ${this.cx.dialect.value(this.table.actionId, 'action_id')}`;
     });
   }
 

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { z } from 'zod';
-import { ConflictError, ForbiddenError, NotFoundError } from '../errors.ts';
+import { ConflictError, ForbiddenError, NotFoundError, ValidationError } from '../errors.ts';
 import {
   type Approval,
   type Decision,
@@ -59,10 +59,15 @@ export class Approvals extends ApprovalRequests {
     });
   }
 
-  #request(
+  async #request(
     request: Omit<z.output<typeof newApproval>, 'approvalLevel'>,
     levels: readonly ApprovalLevel[],
   ): Promise<readonly Approval[]> {
+    const { requestedBy } = request;
+    if (this.cx.settings.fourEyes && requestedBy !== undefined && !samePerson(requestedBy, this.cx.actor))
+      throw new ValidationError([
+        { path: 'requestedBy', message: 'is not the actor, who alone can request with four-eyes on' },
+      ]);
     return this.cx.driver.transaction(async (driver) => {
       const cx: Context = { ...this.cx, driver };
       const { incidentId } = await new Actions(cx, 'actions').lockPending(request.actionId);
@@ -131,10 +136,16 @@ export class Approvals extends ApprovalRequests {
       }),
     });
     if (to === 'denied') await this.expireOf(locked.id, 'the action was denied');
+    else await this.expireOverdue(now, locked.id); // one that was made again must not hold the action back
     if (to === 'denied' || (await this.allGranted(locked.id))) await actions.settleDecided(locked.id, to, reason);
     return decided;
   }
 }
 
 /** User names are unique without regard to case, so `Alice` is `alice`. */
-const samePerson = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();
+const samePerson = (a: string, b: string) => folded(a) === folded(b);
+const folded = (name: string) =>
+  name
+    .normalize('NFKC')
+    .replace(/[\s\p{Cf}]/gu, '')
+    .toLowerCase();

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import type { RawJson } from '../codecs/json.ts';
 import type { Values } from '../driver/statement.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
-import { oneOrMany } from '../model/fields.ts';
 import {
   type Incident,
   type IncidentPatch,
@@ -40,7 +39,7 @@ export interface IncidentStats {
 }
 
 const transitionOptions = z.strictObject({
-  from: oneOrMany(z.enum(INCIDENT_STATUSES)),
+  from: z.union([z.enum(INCIDENT_STATUSES), z.array(z.enum(INCIDENT_STATUSES)).min(1)]),
   to: z.enum(INCIDENT_STATUSES),
 });
 

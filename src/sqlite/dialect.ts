@@ -38,7 +38,7 @@ export const dialect: Dialect = {
   stored: (_column, name) => sql`${bound(name)}`,
   json: (name) => sql`json(${bound(name, jsonText)})`,
   later: (column, name) =>
-    sql`case when ${column} < ${boundTo(column, name)} then ${boundTo(column, name)} else strftime('%Y-%m-%dT%H:%M:%fZ', ${column}, '+0.001 seconds') end`,
+    sql`case when ${column} < ${boundTo(column, name)} then ${boundTo(column, name)} when ${column} >= '9999-12-31T23:59:59.999' then ${column} else strftime('%Y-%m-%dT%H:%M:%fZ', ${column}, '+0.001 seconds') end`,
   // other writers leave nanoseconds and offsets behind, which read as the same millisecond
   sameInstant: (column, name) =>
     sql`(${column} = ${boundTo(column, name)} or (length(${column}) <> 24 and unixepoch(${column}, 'subsec') - unixepoch(${boundTo(column, name)}, 'subsec') between -0.0005 and 0.0015))`,

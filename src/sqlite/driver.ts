@@ -115,8 +115,9 @@ export class SqliteConnection implements Connection {
   }
 
   close(): Promise<void> {
-    return this.#lock.run(() => {
+    return this.#lock.run(async () => {
       this.#closed = true;
+      await this.#breath.take(); // reads that wait for the loop's turn come first
       this.reader?.close();
       this.writer.close();
     });

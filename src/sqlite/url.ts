@@ -16,6 +16,8 @@ export interface SqliteTarget {
  * @throws ConfigurationError
  */
 export function parseSqliteUrl(url: string): SqliteTarget {
+  if (/^(?!sqlite:)[a-z][a-z+]+:/i.test(url) || url.includes('\0') || url.includes('%00'))
+    throw new ConfigurationError('SQLite URL: it starts with sqlite:, or is a path');
   const [, rest = ''] = /^(?:sqlite:(?:\/\/)?)?(.*)$/s.exec(url) ?? [];
   const [path = '', query = ''] = rest.split('?', 2);
   const parameters = new URLSearchParams(query);
