@@ -238,7 +238,7 @@ contract('transactions', (subject) => {
     await expect(store.transaction(() => store.transaction(create))).rejects.toThrow(TransactionScopeError);
     await expect(store.transaction((tx) => tx.transaction(() => create(tx)))).rejects.toThrow(TransactionScopeError);
     for (const call of [() => store.close(), () => store.migrate(), () => store.migrationStatus()])
-      await expect(store.transaction(() => call())).rejects.toThrow(TransactionScopeError);
+      await expect(store.transaction<unknown>(call)).rejects.toThrow(TransactionScopeError);
     expect(await exists(await create(store))).toBe(true);
   });
 
