@@ -29,6 +29,16 @@ export function parseTimestamp(text: string): Date | null {
     const time = Date.parse(text);
     if (!Number.isNaN(time) && text.slice(8, 10) <= '28') return new Date(time);
   }
+  // PostgreSQL's form in UTC with up to three digits of a second: lists are read by it
+  if (
+    text.length <= 26 &&
+    text.charCodeAt(10) === 32 /* blank */ &&
+    text.endsWith('+00') &&
+    text.slice(8, 10) <= '28'
+  ) {
+    const time = Date.parse(`${text.slice(0, 10)}T${text.slice(11, -3)}Z`);
+    if (!Number.isNaN(time)) return new Date(time);
+  }
   return parseParts(FORM.exec(text));
 }
 

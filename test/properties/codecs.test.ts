@@ -108,6 +108,10 @@ describe('the timestamp codec', () => {
     fc.assert(
       fc.property(time, time, (a, b) => {
         expect(parseTimestamp(encodeTimestamp(a, ''))).toEqual(a);
+        const postgres = encodeTimestamp(a, '')
+          .replace('T', ' ')
+          .replace(/\.?0*Z$/, '+00');
+        expect(parseTimestamp(postgres)).toEqual(a);
         expect(encodeTimestamp(a, '') < encodeTimestamp(b, '')).toBe(a < b);
       }),
       { numRuns: 2000 },
