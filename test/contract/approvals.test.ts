@@ -121,6 +121,23 @@ contract('approvals', (subject) => {
     }
   });
 
+  it('that are overdue do not hold the action back once they were made again and granted', async () => {
+    // R-A6: before expireOverdue() has run
+    const own = await subject().backend.create();
+    let now = Date.parse('2025-01-01T00:00:00.000Z');
+    try {
+      const store = await own.open({ now: () => new Date(now) });
+      const { id } = await proposed(store);
+      await store.approvals.request({ actionId: id, approvalLevel: 'senior', expiresAt: new Date(now + 1000) });
+      now += 2000;
+      const again = await store.approvals.request({ actionId: id, approvalLevel: 'senior' });
+      await store.approvals.decide(again.id, { decision: 'approved' });
+      expect((await store.actions.get(id)).approvalStatus).toBe('approved');
+    } finally {
+      await own.drop();
+    }
+  });
+
   it('expire by the hundreds, each with its audit entry', async () => {
     const own = await subject().backend.create();
     try {
@@ -150,6 +167,8 @@ contract('approvals', (subject) => {
       for (const actor of ['Alice', 'alice'])
         for (const decision of ['approved', 'denied'] as const)
           await expect(store.as(actor).approvals.decide(request.id, { decision })).rejects.toThrow(ForbiddenError);
+      const inAnothersName = { actionId: id, approvalLevel: 'senior', requestedBy: 'bob' } as const;
+      await expect(store.as('Alice').approvals.request(inAnothersName)).rejects.toThrow(ValidationError);
       await store.as('bob').approvals.decide(request.id, { decision: 'approved' });
       expect((await store.actions.get(id)).approvalStatus).toBe('approved');
     } finally {
