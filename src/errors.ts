@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'not_null_violation'
   | 'immutable'
   | 'decode'
+  | 'crypto'
   | 'busy'
   | 'connection'
   | 'serialization'
@@ -164,6 +165,33 @@ export class DecodeError extends StoreError {
     super(`Cannot read ${table}.${column}${id === null ? '' : ` of ${id}`}: ${reason}`);
   }
 }
+
+/** Why a secret could not be written or read. */
+export type CryptoProblem = 'no_key' | 'unknown_key' | 'not_authentic' | 'malformed';
+
+/**
+ * A secret that cannot be written or read. `no_key`: the store was opened without keys. `unknown_key`: it was encrypted with a
+ * key that the store does not have (`keyId`). `not_authentic`: a wrong key, or the ciphertext was changed or moved from
+ * another place. `malformed`: it is no ciphertext at all. Never holds the secret.
+ */
+export class CryptoError extends StoreError {
+  readonly code = 'crypto';
+  constructor(
+    readonly problem: CryptoProblem,
+    /** Where the secret stands, such as `connectors.config of <id> at auth.token`; null when it is not stored yet. */
+    readonly place: string | null,
+    readonly keyId: string | null = null,
+  ) {
+    super(`${CRYPTO_PROBLEMS[problem]}${keyId === null ? '' : ` (key ${keyId})`}${place === null ? '' : `: ${place}`}`);
+  }
+}
+
+const CRYPTO_PROBLEMS: Readonly<Record<CryptoProblem, string>> = {
+  no_key: 'A secret needs a key: open the store with `keys`, or set TW_ENCRYPTION_KEY (generateKey() makes one)',
+  unknown_key: 'A secret was encrypted with a key that this store does not have',
+  not_authentic: 'A secret cannot be decrypted: the key is wrong, or the ciphertext was changed or moved',
+  malformed: 'A secret cannot be decrypted: it is not one of the known forms',
+};
 
 /** The database was in use by others for longer than the configured limit. */
 export class BusyError extends StoreError {

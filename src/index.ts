@@ -2,14 +2,44 @@
  * The public surface. It loads no driver, and no dialect before a store is opened.
  */
 export { RawJson, rawJson } from './codecs/json.ts';
+export { generateKey, type Keys } from './codecs/key-ring.ts';
+export { Secret, secret } from './codecs/secret.ts';
 export type { Isolation } from './driver/port.ts';
 export * from './errors.ts';
 export type { MigrationStatus } from './migrations/migrator.ts';
 export type { Action, ActionTarget, ActionType, ClaimedAction, Lease, NewAction } from './model/action.ts';
 export type { Approval, Decision, NewApproval, NewApprovalChain } from './model/approval.ts';
 export type { AuditAction, AuditLog, NewAuditLog } from './model/audit-log.ts';
-export type { ApiKey, Session, User } from './model/authentication.ts';
-export type { Connector, NotificationChannel, Playbook, Policy, Setting } from './model/configuration.ts';
+export type {
+  ApiKey,
+  Credentials,
+  IssuedApiKey,
+  NewApiKey,
+  NewSession,
+  NewUser,
+  Session,
+  User,
+  UserPatch,
+  VerifiedApiKey,
+} from './model/authentication.ts';
+export type {
+  ConfigObject,
+  ConfigValue,
+  Connector,
+  ConnectorPatch,
+  NewConnector,
+  NewNotificationChannel,
+  NewPlaybook,
+  NewPolicy,
+  NotificationChannel,
+  NotificationChannelPatch,
+  Playbook,
+  PlaybookPatch,
+  PlaybookStage,
+  Policy,
+  PolicyPatch,
+  Setting,
+} from './model/configuration.ts';
 export type {
   AlertSource,
   Analysis,
@@ -25,15 +55,48 @@ export type {
 } from './model/incident.ts';
 export type { JsonInput, JsonObject, JsonValue } from './model/json.ts';
 export { leaseOf } from './model/lease.ts';
+export type {
+  JsonSchemas,
+  NoSchemas,
+  SchemaInput,
+  SchemaIssue,
+  SchemaOutput,
+  SchemaResult,
+  SchemasOf,
+  StandardSchema,
+  Typed,
+  TypedElement,
+  TypedInput,
+  TypedMembers,
+  TypedValue,
+} from './model/schema.ts';
+export type {
+  BuiltInSettings,
+  GeneralSettings,
+  LlmSettings,
+  MaskedSetting,
+  RateLimits,
+  SettingDefinition,
+} from './model/settings.ts';
 export * from './model/values.ts';
 export { type OpenOptions, openStore } from './open.ts';
 export type { Migrations, PostgresOptions, SqliteOptions, StoreOptions } from './options.ts';
-export type { ActionFilter, ActionSort, Actions, ClaimOptions, Outcome } from './repositories/actions.ts';
+export type { ActionFilter, ActionSort, Actions, Claimed, ClaimOptions, Outcome } from './repositories/actions.ts';
+export type { ApiKeyFilter, ApiKeySort, ApiKeys, RotateOptions, VerifyOptions } from './repositories/api-keys.ts';
 export type { ApprovalFilter, ApprovalSort } from './repositories/approval-requests.ts';
 export type { Approvals } from './repositories/approvals.ts';
 export type { AuditLogFilter, AuditLogSort, AuditLogs } from './repositories/audit-logs.ts';
+export type { ConfigurationSort } from './repositories/configuration-repository.ts';
+export type { ConnectorFilter, Connectors } from './repositories/connectors.ts';
 export type { IncidentFilter } from './repositories/incident-filter.ts';
 export type { IncidentSort, IncidentStats, Incidents } from './repositories/incidents.ts';
+export type { NotificationChannelFilter, NotificationChannels } from './repositories/notification-channels.ts';
 export type { CursorOptions, NumberedOptions, NumberedPage, Page } from './repositories/page.ts';
+export type { PlaybookFilter, Playbooks } from './repositories/playbooks.ts';
+export type { Policies, PolicyFilter, PolicySort } from './repositories/policies.ts';
 export type { StreamOptions } from './repositories/repository.ts';
+export type { SessionFilter, SessionSort, Sessions } from './repositories/sessions.ts';
+export type { Settings } from './repositories/settings.ts';
+export type { NewAdmin, UserFilter, UserSort, Users } from './repositories/users.ts';
+export type { RotateSecretsOptions, SecretFailure, SecretRotation } from './rotation.ts';
 export type { Handle, Store, TransactionOptions } from './store.ts';

@@ -1,9 +1,10 @@
 import { ConfigurationError } from './errors.ts';
+import type { JsonSchemas, NoSchemas } from './model/schema.ts';
 import type { PostgresOptions, SqliteOptions } from './options.ts';
 import type { Store } from './store.ts';
 
 /** The options of a store of either database: those of the other one are refused. */
-export type OpenOptions = SqliteOptions | PostgresOptions;
+export type OpenOptions<J = NoSchemas> = SqliteOptions<J> | PostgresOptions<J>;
 
 /**
  * Opens the store that the URL names, `DATABASE_URL` by default, and loads only that driver: `sqlite:path`,
@@ -15,10 +16,10 @@ export type OpenOptions = SqliteOptions | PostgresOptions;
  *
  * @throws ConfigurationError, DriverMissingError, ConnectionError, MigrationError.
  */
-export async function openStore(
+export async function openStore<const J extends JsonSchemas = NoSchemas>(
   url: string | undefined = process.env.DATABASE_URL,
-  options: OpenOptions = {},
-): Promise<Store> {
+  options: OpenOptions<J> = {},
+): Promise<Store<J>> {
   if (!url) throw new ConfigurationError('No database URL: pass one, or set DATABASE_URL');
   if (/^sqlite:/.test(url)) {
     const { openSqliteStore } = await import('./sqlite/open.ts');

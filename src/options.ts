@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import { JSON_LIMITS } from './codecs/json.ts';
+import { KeyRing, type Keys } from './codecs/key-ring.ts';
 import { ConfigurationError, ValidationError } from './errors.ts';
+import { isStandardSchema } from './model/check-schema.ts';
 import { parse } from './model/parse.ts';
-import type { Settings } from './repositories/context.ts';
+import type { JsonSchemas, NoSchemas, StandardSchema } from './model/schema.ts';
+import type { StoreSettings } from './repositories/context.ts';
 
 /** What a store does about migrations when it is opened. */
 export type Migrations = 'auto' | 'verify' | 'off';
 
-/** The options of every store. */
-export interface StoreOptions {
+/** The options of every store. `J` are the schemas of `json`. */
+export interface StoreOptions<J = NoSchemas> {
   /**
    * `auto` (the default) applies what is pending; `verify` only throws a MigrationError when something is, and needs no rights
    * to change the schema; `off` does not look.
@@ -21,20 +24,38 @@ export interface StoreOptions {
   readonly durability?: 'power-loss' | 'process' | undefined;
   /** Who requested an approval cannot decide it. Off by default. */
   readonly fourEyes?: boolean | undefined;
+  /**
+   * The caller's own types of JSON columns, as schemas of zod or any other validator that follows Standard Schema:
+   * `{ incidents: { alertData: MyAlert } }`. What is written must fit, what is read is what the schema makes of it, and the
+   * repositories have these types.
+   */
+  readonly json?: J | undefined;
   /** The largest JSON value that is taken: 16 MiB and 128 levels by default. */
-  readonly json?: { readonly maxBytes?: number | undefined; readonly maxDepth?: number | undefined } | undefined;
+  readonly jsonLimits?: { readonly maxBytes?: number | undefined; readonly maxDepth?: number | undefined } | undefined;
+  /**
+   * The keys of secrets, by their ids; `primary` names the one that encrypts: `{ primary: 'k2', k1: …, k2: … }`. A key is
+   * base64 of 32 bytes, as `generateKey()` makes them. TW_ENCRYPTION_KEY is one more, with the id `default`, and the primary
+   * one where no keys are given.
+   */
+  readonly keys?: Keys | undefined;
+  /**
+   * Whether the data of sessions is encrypted: true where there are keys. False where other programs read the sessions, such
+   * as those that use tower-sessions. Sessions that are not encrypted are read either way, unless it is `'required'`: then one
+   * that somebody else wrote into the table is refused.
+   */
+  readonly encryptSessions?: boolean | 'required' | undefined;
   /** The clock of created_at, updated_at and the audit trail: for tests. */
   readonly now?: (() => Date) | undefined;
 }
 
 /** The options of a SQLite store. */
-export interface SqliteOptions extends StoreOptions {
+export interface SqliteOptions<J = NoSchemas> extends StoreOptions<J> {
   /** Milliseconds to wait for a lock that another process holds, before BusyError: 5,000 by default. */
   readonly busyTimeoutMs?: number | undefined;
 }
 
 /** The options of a PostgreSQL store. */
-export interface PostgresOptions extends StoreOptions {
+export interface PostgresOptions<J = NoSchemas> extends StoreOptions<J> {
   /** Connections at most: 10 by default. */
   readonly poolSize?: number | undefined;
   /** Seconds to wait for a connection: 30 by default. */
@@ -49,11 +70,34 @@ export interface PostgresOptions extends StoreOptions {
   readonly applicationName?: string | undefined;
 }
 
+const schemas = <const Columns extends readonly string[]>(...columns: Columns) =>
+  z
+    .strictObject(
+      Object.fromEntries(
+        columns.map((column) => [
+          column,
+          z.custom<StandardSchema>(isStandardSchema, 'is not a schema that follows Standard Schema').optional(),
+        ]),
+      ),
+    )
+    .optional();
+
+const jsonSchemas = z.strictObject({
+  incidents: schemas('source', 'alertData', 'enrichments', 'analysis', 'proposedActions', 'metadata'),
+  actions: schemas('target', 'parameters', 'result'),
+  playbooks: schemas('stages'),
+  connectors: schemas('config'),
+  notificationChannels: schemas('config'),
+}) satisfies z.ZodType<JsonSchemas>;
+
 const common = {
   migrations: z.enum(['auto', 'verify', 'off']).default('auto'),
   durability: z.enum(['power-loss', 'process']).default('power-loss'),
   fourEyes: z.boolean().default(false),
-  json: z
+  json: jsonSchemas.optional(),
+  keys: z.record(z.string(), z.string()).optional(),
+  encryptSessions: z.union([z.boolean(), z.literal('required')]).optional(),
+  jsonLimits: z
     .strictObject({ maxBytes: z.number().int().min(1).optional(), maxDepth: z.number().int().min(1).optional() })
     .optional(),
   now: z.custom<() => Date>((value) => typeof value === 'function', 'is not a function').optional(),
@@ -83,13 +127,32 @@ export function parseOptions<S extends z.ZodType>(schema: S, options: unknown): 
   }
 }
 
-/** The part of the options that repositories need. */
-export const settingsOf = ({
+/**
+ * The part of the options that repositories need.
+ *
+ * @throws ConfigurationError for keys that cannot be used.
+ */
+export function settingsOf({
   json,
+  jsonLimits,
+  keys: given,
+  encryptSessions,
   fourEyes,
   now = () => new Date(),
-}: z.output<z.ZodObject<typeof common>>): Settings => ({
-  json: { maxBytes: json?.maxBytes ?? JSON_LIMITS.maxBytes, maxDepth: json?.maxDepth ?? JSON_LIMITS.maxDepth },
-  fourEyes,
-  now,
-});
+}: z.output<z.ZodObject<typeof common>>): StoreSettings {
+  const keys = KeyRing.of(given as Keys | undefined, process.env.TW_ENCRYPTION_KEY);
+  if (encryptSessions && keys.primary === undefined)
+    throw new ConfigurationError('encryptSessions needs keys: give `keys`, or set TW_ENCRYPTION_KEY');
+  return {
+    json: {
+      maxBytes: jsonLimits?.maxBytes ?? JSON_LIMITS.maxBytes,
+      maxDepth: jsonLimits?.maxDepth ?? JSON_LIMITS.maxDepth,
+    },
+    schemas: json ?? {},
+    keys,
+    sessionEncryption:
+      encryptSessions === 'required' ? 'required' : (encryptSessions ?? keys.primary !== undefined) ? 'on' : 'off',
+    fourEyes,
+    now,
+  };
+}

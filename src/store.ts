@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { z } from 'zod';
 import type { Dialect } from './driver/dialect.ts';
 import { guard, refuseInside } from './driver/guard.ts';
@@ -8,11 +9,22 @@ import { ClosedError } from './errors.ts';
 import type { MigrationStatus, Migrator } from './migrations/migrator.ts';
 import { actor as actorText } from './model/fields.ts';
 import { parse } from './model/parse.ts';
+import type { NoSchemas, SchemasOf } from './model/schema.ts';
 import { Actions } from './repositories/actions.ts';
+import { ApiKeys } from './repositories/api-keys.ts';
 import { Approvals } from './repositories/approvals.ts';
 import { AuditLogs } from './repositories/audit-logs.ts';
-import type { Context, Settings } from './repositories/context.ts';
+import { Connectors } from './repositories/connectors.ts';
+import type { Context, StoreSettings } from './repositories/context.ts';
+import { Decoders } from './repositories/decoders.ts';
 import { Incidents } from './repositories/incidents.ts';
+import { NotificationChannels } from './repositories/notification-channels.ts';
+import { Playbooks } from './repositories/playbooks.ts';
+import { Policies } from './repositories/policies.ts';
+import { Sessions } from './repositories/sessions.ts';
+import { Settings } from './repositories/settings.ts';
+import { Users } from './repositories/users.ts';
+import { type RotateSecretsOptions, rotateSecrets, type SecretRotation } from './rotation.ts';
 
 /** The options of `transaction`. */
 export interface TransactionOptions {
@@ -30,12 +42,23 @@ const transactionOptions = z.strictObject({
   retries: z.number().int().min(0).max(100).optional(),
 });
 
-/** The repositories, in the name of one actor: of the store itself, or of a transaction. */
-export class Handle {
-  readonly incidents: Incidents;
+/**
+ * The repositories, in the name of one actor: of the store itself, or of a transaction. `J` is what `openStore` was given as
+ * `json`: the caller's own types of JSON columns.
+ */
+export class Handle<J = NoSchemas> {
+  readonly incidents: Incidents<SchemasOf<J, 'incidents'>>;
   readonly auditLogs: AuditLogs;
-  readonly actions: Actions;
+  readonly actions: Actions<SchemasOf<J, 'actions'>>;
   readonly approvals: Approvals;
+  readonly playbooks: Playbooks<SchemasOf<J, 'playbooks'>>;
+  readonly connectors: Connectors<SchemasOf<J, 'connectors'>>;
+  readonly policies: Policies;
+  readonly notificationChannels: NotificationChannels<SchemasOf<J, 'notificationChannels'>>;
+  readonly settings: Settings;
+  readonly users: Users;
+  readonly sessions: Sessions;
+  readonly apiKeys: ApiKeys;
 
   /** @internal */
   protected readonly cx: Context;
@@ -47,6 +70,14 @@ export class Handle {
     this.auditLogs = new AuditLogs(cx, 'auditLogs');
     this.actions = new Actions(cx, 'actions');
     this.approvals = new Approvals(cx, 'approvals');
+    this.playbooks = new Playbooks(cx, 'playbooks');
+    this.connectors = new Connectors(cx, 'connectors');
+    this.policies = new Policies(cx, 'policies');
+    this.notificationChannels = new NotificationChannels(cx, 'notificationChannels');
+    this.settings = new Settings(cx);
+    this.users = new Users(cx, 'users');
+    this.sessions = new Sessions(cx, 'sessions');
+    this.apiKeys = new ApiKeys(cx, 'apiKeys');
   }
 
   /** Who is written into the audit trail by what is done through this handle. */
@@ -54,13 +85,18 @@ export class Handle {
     return this.cx.actor;
   }
 
+  /** Printed, a handle shows whose it is, and nothing of its inside. @internal */
+  [inspect.custom](): string {
+    return `${this.constructor.name} { dialect: '${this.cx.dialect.name}', actor: '${this.cx.actor}' }`;
+  }
+
   /**
    * The same repositories, in the name of someone else: a user name, or a service.
    *
    * @throws ValidationError for an empty name, or one of over 200 characters.
    */
-  as(actor: string): Handle {
-    return new Handle({ ...this.cx, actor: parse(actorText, actor, 'actor') });
+  as(actor: string): Handle<J> {
+    return new Handle<J>({ ...this.cx, actor: parse(actorText, actor, 'actor') });
   }
 
   /**
@@ -70,10 +106,13 @@ export class Handle {
    * @throws TransactionScopeError when an outer handle is used inside; TransactionAbortedError when a statement failed
    * before and the failure was caught; SerializationError; BusyError.
    */
-  transaction<T>(work: (tx: Handle) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+  transaction<T>(work: (tx: Handle<J>) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     const { isolation, retries = 0 } = parse(transactionOptions, options);
     return retrying(retries, () =>
-      this.cx.driver.transaction((driver) => work(new Handle({ ...this.cx, driver })), isolation),
+      this.cx.driver.transaction(
+        (driver) => work(new Handle<J>({ ...this.cx, driver, inTransaction: true })),
+        isolation,
+      ),
     );
   }
 }
@@ -83,11 +122,11 @@ export interface StoreParts {
   readonly connection: Connection;
   readonly dialect: Dialect;
   readonly migrator: Migrator;
-  readonly settings: Settings;
+  readonly settings: StoreSettings;
 }
 
 /** An open database. Close it when it is no longer needed, or open it with `await using`. */
-export class Store extends Handle implements AsyncDisposable {
+export class Store<J = NoSchemas> extends Handle<J> implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #migrator: Migrator;
   #closing: Promise<void> | undefined;
@@ -97,7 +136,14 @@ export class Store extends Handle implements AsyncDisposable {
     super({
       dialect,
       driver: guard(connection),
+      inTransaction: false,
       statements: new StatementCache(dialect),
+      decoders: new Decoders(
+        dialect.tables,
+        settings.schemas,
+        settings.keys,
+        settings.sessionEncryption === 'required',
+      ),
       actor: 'system',
       settings,
     });
@@ -125,6 +171,18 @@ export class Store extends Handle implements AsyncDisposable {
   async migrationStatus(): Promise<MigrationStatus> {
     this.#checkUsable();
     return this.#migrator.status();
+  }
+
+  /**
+   * Encrypts all secrets, and the data of sessions, with the primary key: those under another key, and those that Triage
+   * Warden's Rust services wrote. A batch at a time, while others read and write; what was done stays done when it is
+   * interrupted. Once it has found nothing more to do, the other keys can be dropped.
+   *
+   * @throws CryptoError `no_key`; ValidationError.
+   */
+  async rotateSecrets(options: RotateSecretsOptions = {}): Promise<SecretRotation> {
+    this.#checkUsable();
+    return rotateSecrets(this.cx, options);
   }
 
   /** Waits for what is under way, then closes the connections. Further calls throw ClosedError. May be called again. */

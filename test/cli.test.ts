@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { maskUrl } from '../src/cli/mask-url.ts';
 import { SHARED_BACKENDS } from './support/databases.ts';
+import { MIGRATIONS } from './support/migrations.ts';
 
 const MAIN = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 
@@ -22,14 +23,14 @@ describe.each(SHARED_BACKENDS)('tw-db · $name', (backend) => {
     const url = ['--database-url', database.url];
     const before = await twDb(['status', ...url]);
     expect(before.code).toBe(3);
-    expect(before.out).toContain('0 applied, 2 pending');
+    expect(before.out).toContain(`0 applied, ${MIGRATIONS.length} pending`);
     const migrated = await twDb(['migrate', '--json'], { DATABASE_URL: database.url });
     expect(migrated.code).toBe(0);
-    expect(JSON.parse(migrated.out)).toMatchObject({ applied: ['0000_init', '0001_audit_immutable'] });
+    expect(JSON.parse(migrated.out)).toMatchObject({ applied: MIGRATIONS });
     expect((await twDb(['migrate', ...url])).out).toContain('up to date');
     const after = await twDb(['status', '--json', ...url]);
     expect(after.code).toBe(0);
-    expect(JSON.parse(after.out)).toMatchObject({ applied: ['0000_init', '0001_audit_immutable'], pending: [] });
+    expect(JSON.parse(after.out)).toMatchObject({ applied: MIGRATIONS, pending: [] });
     for (const { out, err } of [before, migrated, after]) {
       const { password } = new URL(database.url.replace('sqlite:', 'sqlite://'));
       if (password) expect(out + err).not.toContain(password); // R-O6

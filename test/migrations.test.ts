@@ -6,6 +6,7 @@ import { MigrationError, type MigrationProblem } from '../src/index.ts';
 import { type Migration, Migrator } from '../src/migrations/migrator.ts';
 import { type Backend, SHARED_BACKENDS, type TestDatabase } from './support/databases.ts';
 import { newIncident, proposed } from './support/fixtures.ts';
+import { MIGRATIONS } from './support/migrations.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
 
@@ -77,7 +78,7 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
     expect(await store.migrate()).toEqual([]);
     await store.incidents.create(newIncident());
     expect(await database.raw(`select count(*) as n from ${log}`)).toEqual([
-      { n: backend.dialect === 'sqlite' ? 2 : '2' },
+      { n: backend.dialect === 'sqlite' ? MIGRATIONS.length : String(MIGRATIONS.length) },
     ]);
     await database.drop();
   });
@@ -88,11 +89,11 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
     await expect(database.open({ migrations: 'verify' })).rejects.toMatchObject({
       code: 'migration',
       problem: 'pending',
-      migrations: ['0000_init', '0001_audit_immutable'],
+      migrations: MIGRATIONS,
     });
     const store = await database.open({ migrations: 'off' });
     expect((await store.migrationStatus()).applied).toEqual([]);
-    expect(await store.migrate()).toEqual(['0000_init', '0001_audit_immutable']);
+    expect(await store.migrate()).toEqual(MIGRATIONS);
     const verified = await database.open({ migrations: 'verify' });
     await verified.incidents.create(newIncident());
     await database.drop();
@@ -153,7 +154,9 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
     const ours = await backend.create({ empty: true });
     await (await ours.open()).incidents.create(newIncident());
     kit(ours.url);
-    expect(await ours.raw(`select count(*) as n from ${log}`)).toEqual([{ n: backend.dialect === 'sqlite' ? 2 : '2' }]);
+    expect(await ours.raw(`select count(*) as n from ${log}`)).toEqual([
+      { n: backend.dialect === 'sqlite' ? MIGRATIONS.length : String(MIGRATIONS.length) },
+    ]);
     await ours.drop();
   });
 

@@ -47,7 +47,7 @@ describe('openStore', () => {
     { poolSize: 4 },
     { unknown: true },
     { now: 5 },
-    { json: { maxDepth: 0 } },
+    { jsonLimits: { maxDepth: 0 } },
   ])('refuses the options %j', async (options) => {
     // R-O7
     await expect(openStore('sqlite::memory:', options as OpenOptions)).rejects.toBeInstanceOf(ConfigurationError);

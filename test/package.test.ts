@@ -44,6 +44,7 @@ function project(name: string, type: 'module' | 'commonjs', driver: string): str
         '@triage-warden/db': `file:${tarball}`,
         'drizzle-orm': version('drizzle-orm'),
         [driver]: `file:${join(ROOT, 'node_modules', driver)}`,
+        'express-session': `file:${join(ROOT, 'node_modules/express-session')}`,
       },
     }),
   );
@@ -52,8 +53,13 @@ function project(name: string, type: 'module' | 'commonjs', driver: string): str
 }
 
 const SCRIPT = `
-  const run = async ({ openStore, NotFoundError }, open) => {
-    const store = await open(process.env.URL_OF_TEST);
+  const run = async ({ openStore, NotFoundError, secret, generateKey }, open, { SessionStore }, tower) => {
+    const store = await open(process.env.URL_OF_TEST, { keys: { primary: 'k', k: generateKey() } });
+    const connector = await store.connectors.create({ name: 'c', connectorType: 'own', config: { token: secret('t') } });
+    const sessions = new SessionStore(store);
+    await new Promise((done) => sessions.set('sid', { cookie: {}, n: 1 }, done));
+    const session = await new Promise((done) => sessions.get('sid', (error, value) => done(error ?? value)));
+    const record = { id: tower.newSessionId(), data: { n: 1 }, expiry: new Date(0) };
     const { id } = await store.incidents.create({ source: { siem: 's' }, severity: 'low', alertData: { a: 1 } });
     const again = await openStore(process.env.URL_OF_TEST, { migrations: 'verify' });
     const read = await again.incidents.get(id);
@@ -61,7 +67,9 @@ const SCRIPT = `
     const other = await openStore(process.env.OTHER_URL).catch((error) => error);
     await store.close();
     await again.close();
-    console.log(JSON.stringify({ read: read.alertData, missing: missing instanceof NotFoundError, other: other.message, code: other.code }));
+    console.log(JSON.stringify({ read: read.alertData, missing: missing instanceof NotFoundError, other: other.message, code: other.code,
+      secret: connector.config.token.reveal(), printed: JSON.stringify(connector.config), session,
+      record: tower.decodeSession(tower.encodeSession(record)).data }));
   };
 `;
 
@@ -81,8 +89,12 @@ describe.each(SHARED_BACKENDS)('the packed tarball · $name', ({ dialect, create
       expect(existsSync(join(folder, 'node_modules', missing))).toBe(false);
       const script =
         type === 'module'
-          ? `import * as db from '@triage-warden/db'; import { ${openName} } from '@triage-warden/db/${dialect}'; ${SCRIPT} await run(db, ${openName});`
-          : `const db = require('@triage-warden/db'); const { ${openName} } = require('@triage-warden/db/${dialect}'); ${SCRIPT} run(db, ${openName});`;
+          ? `import * as db from '@triage-warden/db'; import { ${openName} } from '@triage-warden/db/${dialect}';
+             import * as express from '@triage-warden/db/express-session'; import * as tower from '@triage-warden/db/tower-sessions';
+             ${SCRIPT} await run(db, ${openName}, express, tower);`
+          : `const db = require('@triage-warden/db'); const { ${openName} } = require('@triage-warden/db/${dialect}');
+             const express = require('@triage-warden/db/express-session'); const tower = require('@triage-warden/db/tower-sessions');
+             ${SCRIPT} run(db, ${openName}, express, tower);`;
       const main = join(folder, 'main.js');
       writeFileSync(main, script);
       const database: TestDatabase = await create({ empty: true });
@@ -97,6 +109,10 @@ describe.each(SHARED_BACKENDS)('the packed tarball · $name', ({ dialect, create
         missing: true, // one class of each error, whichever entry it came through
         other: expect.stringContaining(`npm install ${missing}`),
         code: 'driver_missing',
+        secret: 't',
+        printed: '{"token":"[redacted]"}',
+        session: { cookie: {}, n: 1 },
+        record: { n: 1 },
       });
       const shown = execFileSync(
         join(folder, 'node_modules/.bin/tw-db'),

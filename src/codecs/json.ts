@@ -1,5 +1,6 @@
 import { ValidationError } from '../errors.ts';
 import { scanJson } from './json-scan.ts';
+import { isSecret } from './secret.ts';
 
 /** How large a JSON value may be. */
 export interface JsonLimits {
@@ -61,6 +62,28 @@ export function encodeJson(value: unknown, path: string, limits: JsonLimits = JS
   return sized(new RawJson(JSON.stringify(value), depth, false), path, limits);
 }
 
+/** What a column that stores secrets does with them. */
+export interface SecretRules {
+  /** Why a text cannot be stored as it is; null when it can. */
+  refuseText(text: string): string | null;
+  /** Likewise for an object that holds no secret itself. */
+  refuseObject(value: object): string | null;
+  /** The value with every secret in it encrypted. */
+  seal(value: unknown): unknown;
+}
+
+/** `encodeJson` for a column that stores secrets, which stand in the value as `Secret`. */
+export function encodeSecretJson(value: unknown, path: string, limits: JsonLimits, secrets: SecretRules): RawJson {
+  if (value instanceof RawJson) throw refusal(path, [], 'is raw JSON, which this column does not take');
+  const walk = new Walk(path, limits, secrets);
+  const depth = walk.check(value);
+  return sized(
+    new RawJson(JSON.stringify(walk.foundSecret ? secrets.seal(value) : value), depth + 1, false),
+    path,
+    limits,
+  );
+}
+
 function sized(json: RawJson, path: string, { maxBytes }: JsonLimits): RawJson {
   // a UTF-16 code unit is at most three bytes of UTF-8
   if (json.text.length * 3 > maxBytes && Buffer.byteLength(json.text) > maxBytes)
@@ -73,10 +96,12 @@ class Walk {
   readonly #trail: (string | number)[] = [];
   readonly #ancestors: object[] = [];
   #deepest = 0;
+  foundSecret = false;
 
   constructor(
     private readonly path: string,
     private readonly limits: JsonLimits,
+    private readonly secrets?: SecretRules,
   ) {}
 
   /** Returns how deep the value is; throws at the first part that JSON cannot hold. */
@@ -88,6 +113,8 @@ class Walk {
   #visit(value: unknown): void {
     switch (typeof value) {
       case 'string':
+        this.#allow(this.secrets?.refuseText(value));
+        return;
       case 'boolean':
         return;
       case 'number':
@@ -103,7 +130,16 @@ class Walk {
     }
   }
 
+  #allow(refusal: string | null | undefined): void {
+    if (refusal) throw this.#refuse(refusal);
+  }
+
   #visitObject(value: object): void {
+    if (isSecret(value)) {
+      if (!this.secrets) throw this.#refuse('is a secret, which this column does not store');
+      this.foundSecret = true;
+      return;
+    }
     if (this.#ancestors.includes(value)) throw this.#refuse('refers to itself');
     if (this.#ancestors.length >= this.limits.maxDepth) throw this.#refuse(tooDeep(this.limits));
     this.#ancestors.push(value);
@@ -114,6 +150,9 @@ class Walk {
       const prototype = Object.getPrototypeOf(value);
       if (prototype !== Object.prototype && prototype !== null && !isForeignPlain(prototype))
         throw this.#refuse('is not a plain object: convert it first');
+      if ('toJSON' in value && typeof value.toJSON === 'function')
+        throw this.#refuse('has a method toJSON: convert it first');
+      this.#allow(this.secrets?.refuseObject(value));
       for (const key of Object.keys(value)) {
         const member = (value as Record<string, unknown>)[key];
         if (member !== undefined) this.#enter(key, member);

@@ -6,14 +6,18 @@ type Decode = (value: unknown) => unknown;
 /** Makes rows of a table's columns, in their order, into objects. `RowOf` is what the table's codecs produce. */
 export type RowDecoder<RowOf> = (row: readonly unknown[]) => RowOf;
 
+/** What is done to a row after its columns were decoded: it changes the row, or throws. */
+export type Refine = (row: Record<string, unknown>) => void;
+
 /**
- * Writes the decoder of whole rows of a table.
+ * Writes the decoder of rows of a table: of the columns with these keys, in the order in which they are read.
  *
  * The decoder throws DecodeError for JSON, an enum value, a UUID or a timestamp that cannot be read: it names the table, the
  * column and the row's id, and never the content.
  */
-export function rowDecoder<RowOf>(table: Table): RowDecoder<RowOf> {
-  const columns = Object.entries(getTableColumns(table));
+export function rowDecoder<RowOf>(table: Table, read: readonly string[], refine?: Refine): RowDecoder<RowOf> {
+  const all = getTableColumns(table);
+  const columns = read.map((key) => [key, all[key] as Column] as const); // they are keys of the table
   const keys = columns.map(([key]) => key);
   const decoders = columns.map(([, column]) => columnDecoder(column));
   const idAt = columns.findIndex(([, column]) => column.primary);
@@ -36,6 +40,7 @@ export function rowDecoder<RowOf>(table: Table): RowDecoder<RowOf> {
         error instanceof TypeError ? error.message : 'is not JSON',
       );
     }
+    refine?.(decoded);
     return decoded as RowOf; // the proof in repositories/tables.ts is of exactly these codecs
   };
 }

@@ -22,11 +22,21 @@ export interface Dialect {
   later(column: Column, name: string): SQL;
   /** A timestamp column reads as this Date. */
   sameInstant(column: Column, name: string): SQL;
+  /** Whether this may be the stored form of a value of this column: what a cursor that comes back is asked. */
+  isStored(column: Column, value: unknown): boolean;
+  /** A timestamp column is this Date or before it. */
+  notAfter(column: Column, name: string): SQL;
+  /** A column as lists are ordered by it: texts by their bytes. */
+  ordered(column: Column): SQL;
+  /** Keeps every other writer of a table out until the transaction ends: the statements that do so. */
+  lockTable(table: Table): readonly SQL[];
   /** The number of rows to take. */
   limit(name: string): SQL;
   /** Ends a SELECT whose rows are then changed; `skipLocked` passes over those that another transaction holds. */
   forUpdate(options?: { readonly skipLocked: boolean }): SQL;
 
+  /** A text column is this text, without regard to the case of ASCII letters. */
+  textEquals(column: Column, name: string): SQL;
   /** A JSON array of strings holds this string. */
   includes(column: Column, name: string): SQL;
   /** A text column holds this text, without regard to the case of ASCII letters. `%`, `_` and `\` are literal. */

@@ -55,23 +55,15 @@ const remember = (error: unknown) => {
 };
 
 function guarded(driver: Driver, root: Driver, scope: Scope | undefined): Driver {
-  const refuseOuterHandle = () => {
+  const isOuterHandle = (): boolean => {
     for (let inner = innermost.getStore(); inner; inner = inner.parent)
-      if (inner.open && inner.root === root && inner.parent === scope)
-        throw new TransactionScopeError(
-          'Inside a transaction, use the handle that its callback was given: the outer one would wait for it, or escape it',
-        );
+      if (inner.open && inner.root === root && inner.parent === scope) return true;
+    return false;
   };
 
-  const enter = async <T>(work: () => Promise<T>): Promise<T> => {
-    refuseOuterHandle();
-    if (!scope) return work();
-    scope.check();
-    return scope.queue.run(() => {
-      scope.check();
-      return work();
-    });
-  };
+  // without a scope nothing waits and nothing is remembered: no promise is made beyond the driver's own, on every read
+  const enter = <T>(work: () => Promise<T>): Promise<T> =>
+    isOuterHandle() ? Promise.reject(outerHandle()) : scope ? inScope(scope, work) : work();
 
   const statement = <T>(work: () => Promise<T>): Promise<T> =>
     enter(() =>
@@ -90,6 +82,20 @@ function guarded(driver: Driver, root: Driver, scope: Scope | undefined): Driver
     transaction: <T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation) =>
       enter(() => nested(driver, root, scope, work, isolation)),
   };
+}
+
+const outerHandle = () =>
+  new TransactionScopeError(
+    'Inside a transaction, use the handle that its callback was given: the outer one would wait for it, or escape it',
+  );
+
+/** One after the other, and only while the transaction is open and sound. */
+async function inScope<T>(scope: Scope, work: () => Promise<T>): Promise<T> {
+  scope.check();
+  return scope.queue.run(() => {
+    scope.check();
+    return work();
+  });
 }
 
 async function nested<T>(

@@ -3,10 +3,11 @@ import { z } from 'zod';
 /** A UUID of any version, in the one spelling that both databases compare equal. */
 export const uuid = z.guid().toLowerCase();
 
-const storable = (text: string) => !text.includes('\0') && text.isWellFormed();
+/** Whether a TEXT column of both databases can hold it. */
+export const isStorable = (text: string): boolean => !text.includes('\0') && text.isWellFormed();
 
 /** Text for a TEXT column: PostgreSQL refuses U+0000, and a lone surrogate would be replaced on both databases. */
-export const text = z.string().refine(storable, 'holds U+0000 or a lone surrogate, which a text column cannot store');
+export const text = z.string().refine(isStorable, 'holds U+0000 or a lone surrogate, which a text column cannot store');
 
 /** Text of 1 to `max` characters. */
 export const limitedText = (max: number) => text.min(1).max(max);
@@ -25,3 +26,6 @@ export const anyJson = z.custom<unknown>((value) => value !== undefined, 'is req
 
 /** One of these, or a list of them: what a filter asks for. */
 export const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema).max(500)]);
+
+/** Some members of an input: what is left out, or undefined, keeps its value. */
+export type Patch<Input> = { readonly [K in keyof Input]?: Input[K] | undefined };

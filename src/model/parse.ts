@@ -15,5 +15,15 @@ export function parse<S extends z.ZodType>(schema: S, input: unknown, path = '')
   );
 }
 
+/** Checks each of several inputs; `path` is where it stands in the call. */
+export function parseEach<Input, Output>(
+  inputs: Iterable<Input>,
+  parseOne: (input: Input, path: string) => Output,
+): readonly Output[] {
+  if (typeof inputs !== 'object' || inputs === null || !(Symbol.iterator in inputs))
+    throw new ValidationError([{ path: '', message: 'is not a list' }]);
+  return Array.from(inputs, (input, i) => parseOne(input, `[${i}]`));
+}
+
 /** Checks an id, and spells it as it is stored. */
 export const parseId = (id: string, path = 'id'): string => parse(uuid, id, path);

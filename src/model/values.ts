@@ -54,6 +54,16 @@ export type ChannelType = (typeof CHANNEL_TYPES)[number];
 export const CONNECTOR_STATUSES = ['connected', 'disconnected', 'error', 'unknown'] as const;
 export type ConnectorStatus = (typeof CONNECTOR_STATUSES)[number];
 
+/** How much Triage Warden does without asking. */
+export const OPERATION_MODES = ['assisted', 'supervised', 'autonomous'] as const;
+export type OperationMode = (typeof OPERATION_MODES)[number];
+
+/** Who runs the language models that Triage Warden asks. */
+export const LLM_PROVIDERS = ['openai', 'anthropic', 'local'] as const;
+
+/** The systems that Triage Warden connects to. */
+export const CONNECTOR_TYPES = ['virus_total', 'jira', 'splunk'] as const;
+
 /** The kinds of lookup that Triage Warden makes. */
 export const ENRICHMENT_TYPES = [
   'threat_intel',

@@ -1,10 +1,13 @@
 import { aliasedTable, type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
 import { PgDialect } from 'drizzle-orm/pg-core';
+import { foldAscii } from '../codecs/fold-ascii.ts';
 import { RawJson } from '../codecs/json.ts';
 import { fromJsonb, JSONB_MARKER, toJsonb, toJsonbString } from '../codecs/jsonb.ts';
+import { parseTimestamp } from '../codecs/timestamp.ts';
 import type { AuditedUpdate, BoundSql, BulkRows, Dialect } from '../driver/dialect.ts';
-import { foldAscii, jsonNeedle, likePattern } from '../driver/like.ts';
+import { jsonNeedle, likePattern } from '../driver/like.ts';
 import { bound } from '../driver/statement.ts';
+import { isStorable } from '../model/fields.ts';
 import { asTables, type Tables } from '../repositories/tables.ts';
 import * as schema from './schema.ts';
 
@@ -14,6 +17,9 @@ const tables: Tables = asTables(schema);
 /** A bulk insert's statement is one JSON text: small enough for the server's memory, large enough to fill its time. */
 const BATCH_ROWS = 1000;
 const BATCH_CHARS = 4_000_000;
+
+/** How the server writes a time in UTC. */
+const TIMESTAMP = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00( BC)?$/;
 
 const type = (column: Column) => sql.raw(column.getSQLType());
 
@@ -50,6 +56,16 @@ export const dialect: Dialect = {
   later: (column, name) =>
     sql`least(greatest(${dialect.value(column, name)}, ${column} + interval '1 millisecond'), '9999-12-31T23:59:59.999Z'::timestamptz)`,
   sameInstant: (column, name) => sql`${column} = ${dialect.value(column, name)}`,
+  isStored: (column, value) => {
+    const type = column.getSQLType();
+    if (type === 'integer') return Number.isInteger(value) && Math.abs(value as number) < 2 ** 31;
+    if (type === 'bigint') return /^-?\d{1,18}$/.test(String(value)) && typeof value !== 'object';
+    if (typeof value !== 'string') return false;
+    return type.startsWith('timestamp') ? TIMESTAMP.test(value) && parseTimestamp(value) !== null : isStorable(value);
+  },
+  notAfter: (column, name) => sql`${column} <= ${dialect.value(column, name)}`,
+  ordered: (column) => (column.getSQLType() === 'text' ? sql`${column} collate "C"` : sql`${column}`),
+  lockTable: (table) => [sql`lock table ${table} in share row exclusive mode`],
   limit: (name) => sql`${bound(name)}`,
   // not FOR UPDATE: that would also wait for every insert whose foreign key refers to the row, and dead-lock with it
   forUpdate: ({ skipLocked } = { skipLocked: false }) =>
@@ -57,6 +73,7 @@ export const dialect: Dialect = {
 
   includes: (column, name) =>
     sql`${column} @> ${bound(name, (text: string) => JSON.stringify([toJsonbString(text)]))}::jsonb`,
+  textEquals: (column, name) => sql`${folded(sql`${column}`)} = ${bound(name, foldAscii)}`,
   textContains: (column, name) =>
     sql`${folded(sql`${column}`)} like ${bound(name, (text: string) => likePattern(foldAscii(text)))} escape '\\'`,
   jsonContains: (column, name) =>

@@ -90,8 +90,9 @@ export function classify(error: unknown): unknown {
   return new DatabaseError(code || null, options);
 }
 
-/** `Key (lower(email), name)=(…) already exists.`: the columns, without the values. */
-const keyColumns = (detail = '') => /^Key \((.+?)\)=\(/.exec(detail)?.[1]?.split(', ') ?? [];
+/** `Key (lower(email COLLATE "C"), name)=(…) already exists.`: the columns, without the values. */
+const keyColumns = (detail = '') =>
+  (/^Key \((.+?)\)=\(/.exec(detail)?.[1]?.split(', ') ?? []).map((key) => /^lower\(+(\w+)/.exec(key)?.[1] ?? key);
 
 /**
  * The driver's error with only the fields that cannot hold a value. A copy: postgres.js defines `parameters` and `query` on

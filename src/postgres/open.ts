@@ -2,6 +2,7 @@ import { migrations } from 'migrations:postgres';
 import type Postgres from 'postgres';
 import { ConfigurationError, DriverMissingError } from '../errors.ts';
 import { Migrator } from '../migrations/migrator.ts';
+import type { JsonSchemas, NoSchemas } from '../model/schema.ts';
 import { type PostgresOptions, parseOptions, postgresOptions, settingsOf } from '../options.ts';
 import { Store } from '../store.ts';
 import { dialect } from './dialect.ts';
@@ -20,17 +21,21 @@ export type { Store } from '../store.ts';
  *
  * @throws ConfigurationError, DriverMissingError, ConnectionError, MigrationError.
  */
-export async function openPostgresStore(url: string, options: PostgresOptions = {}): Promise<Store> {
-  const { migrations: how, ...settings } = parseOptions(postgresOptions, options);
+export async function openPostgresStore<const J extends JsonSchemas = NoSchemas>(
+  url: string,
+  options: PostgresOptions<J> = {},
+): Promise<Store<J>> {
+  const { migrations: how, ...rest } = parseOptions(postgresOptions, options);
+  const settings = settingsOf({ migrations: how, ...rest });
   checkPostgresUrl(url);
   const driver = await load();
   const connection = new PostgresConnection(
-    (onclose) => connect(driver, url, settings, onclose),
-    settings.poolSize,
-    settings.prepare,
+    (onclose) => connect(driver, url, rest, onclose),
+    rest.poolSize,
+    rest.prepare,
   );
   const migrator = new Migrator(migrationTarget(connection), migrations);
-  const store = new Store({ connection, dialect, migrator, settings: settingsOf({ migrations: how, ...settings }) });
+  const store = new Store<J>({ connection, dialect, migrator, settings });
   try {
     if (how === 'auto') await migrator.migrate();
     else if (how === 'verify') await migrator.verify();

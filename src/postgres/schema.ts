@@ -2,6 +2,7 @@
  * The twelve tables of the schema document on PostgreSQL, as Drizzle tables. Their rows have the same types as those of
  * SQLite's: `../repositories/tables.ts` proves it.
  */
+import { sql } from 'drizzle-orm';
 import {
   bigint,
   boolean,
@@ -13,6 +14,7 @@ import {
   pgTable,
   text,
   unique,
+  uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
 import { RawJson } from '../codecs/json.ts';
@@ -60,7 +62,13 @@ const json = <T>(name: string) =>
     fromDriver: (value) => JSON.parse(fromJsonb(typeof value === 'string' ? value : JSON.stringify(value))) as T,
   })(name);
 
-const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
+const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({
+  dataType: () => 'bytea',
+  fromDriver: (bytes) => {
+    if (!(bytes instanceof Uint8Array)) throw new TypeError('is not bytes');
+    return bytes;
+  },
+});
 const bool = boolean;
 const oneOf = <const V extends readonly [string, ...string[]]>(name: string, values: V) => text(name, { enum: values });
 
@@ -294,6 +302,9 @@ export const users = pgTable(
   (t) => [
     unique('users_email_unique').on(t.email),
     unique('users_username_unique').on(t.username),
+    // without regard to case: "C" folds ASCII, and the model refuses capitals beyond it
+    uniqueIndex('users_email_nocase_unique').on(sql`lower(${t.email} collate "C")`),
+    uniqueIndex('users_username_nocase_unique').on(sql`lower(${t.username} collate "C")`),
     index('users_role_idx').on(t.role),
     index('users_enabled_idx').on(t.enabled),
   ],

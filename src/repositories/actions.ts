@@ -15,13 +15,15 @@ import { anyJson, limitedText, oneOrMany, text, uuid } from '../model/fields.ts'
 import type { JsonInput, JsonObject } from '../model/json.ts';
 import { leaseOf } from '../model/lease.ts';
 import { parse, parseId } from '../model/parse.ts';
+import type { NoSchemas, Typed, TypedInput, TypedValue } from '../model/schema.ts';
 import { APPROVAL_STATUSES, type ApprovalStatus } from '../model/values.ts';
 import { ApprovalRequests } from './approval-requests.ts';
 import { entry } from './audit.ts';
 import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
-import { type Context, json, newId } from './context.ts';
+import { type Context, columnJson, json, newId } from './context.ts';
 import { clampLimit } from './page.ts';
+import { ascending, descending } from './repository.ts';
 
 /** Which actions a list holds. */
 export interface ActionFilter {
@@ -46,12 +48,15 @@ export interface ClaimOptions {
   readonly leaseMs?: number | undefined;
 }
 
+/** An action of a store with the caller's schemas, that a worker holds. */
+export type Claimed<S> = [keyof S] extends [never] ? ClaimedAction : Typed<Action, S> & { readonly lease: Lease };
+
 /** How an execution ended. */
-export interface Outcome {
+export interface Outcome<Result = JsonInput> {
   /** The token of the claim's lease; asked for when the action was claimed. */
   readonly lease?: string | undefined;
   /** What came of it: any JSON. */
-  readonly result?: JsonInput | null | undefined;
+  readonly result?: Result | null | undefined;
 }
 
 const filterSchema = z.strictObject({
@@ -72,11 +77,11 @@ const reasonOption = z.strictObject({ reason: text.max(10_000).nullish() });
  * auto_approved → executed or failed. Every other move is a ConflictError. Every write leaves its audit row in the same
  * transaction.
  */
-export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSort> {
+export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionFilter, ActionSort, Typed<Action, S>> {
   /** @internal */
   protected readonly sorts = {
-    newest: { column: 'createdAt', descending: true },
-    oldest: { column: 'createdAt', descending: false },
+    newest: descending('createdAt'),
+    oldest: ascending('createdAt'),
   } as const;
 
   /**
@@ -84,9 +89,10 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @throws ForeignKeyError when the incident does not exist; ValidationError.
    */
-  async propose(action: NewAction): Promise<Action> {
+  async propose(action: TypedInput<NewAction, S>): Promise<Typed<Action, S>> {
     const checked = parse(newAction, action);
     const { incidentId, actionType, reason } = checked;
+    const { target, parameters = {} } = action as NewAction; // a schema only narrows it
     const id = checked.id ?? newId();
     const priority = checked.priority ?? 50;
     return this.insertAudited(
@@ -94,8 +100,8 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
         id,
         incidentId,
         actionType,
-        target: json(this.cx, action.target, 'target'),
-        parameters: json(this.cx, action.parameters ?? {}, 'parameters'),
+        target: columnJson(this.cx, 'actions', 'target', target, 'target'),
+        parameters: columnJson(this.cx, 'actions', 'parameters', parameters, 'parameters'),
         reason,
         priority,
         approvalStatus: 'pending',
@@ -115,12 +121,15 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @throws NotFoundError; ConflictError when it is not pending, or approval requests are undecided or have expired.
    */
-  async approve(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Action> {
+  async approve(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Typed<Action, S>> {
     return this.#settle(id, 'approved', 'action_approved', options);
   }
 
   /** Approves a pending action by policy; else as `approve`. Audit entry: `action_approved`, to `auto_approved`. */
-  async autoApprove(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Action> {
+  async autoApprove(
+    id: string,
+    options: { readonly reason?: string | null | undefined } = {},
+  ): Promise<Typed<Action, S>> {
     return this.#settle(id, 'auto_approved', 'action_approved', options);
   }
 
@@ -129,7 +138,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @throws NotFoundError; ConflictError when it is not pending.
    */
-  async deny(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Action> {
+  async deny(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Typed<Action, S>> {
     return this.#settle(id, 'denied', 'action_denied', options);
   }
 
@@ -138,7 +147,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    * until its lease ends. Then another worker may claim it, with a new lease; the old one's token is worth nothing from then
    * on. Audit entry of each: `action_claimed`. Empty when nothing is ready.
    */
-  async claim(options: ClaimOptions): Promise<readonly ClaimedAction[]> {
+  async claim(options: ClaimOptions): Promise<readonly Claimed<S>[]> {
     const { worker, limit, leaseMs } = parse(claimOptions, options);
     const { dialect, settings } = this.cx;
     const count = clampLimit(limit ?? 1);
@@ -157,7 +166,9 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
       },
       ids,
     );
-    return claimed.sort(byReadiness).map((action) => ({ ...action, lease: leaseOf(action) ?? lease }));
+    return (claimed as Action[]) // a schema only narrows a row
+      .sort(byReadiness)
+      .map((action) => ({ ...action, lease: leaseOf(action) ?? lease }) as Claimed<S>);
   }
 
   /**
@@ -165,11 +176,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @throws NotFoundError; ConflictError when the token is not that of the action's lease.
    */
-  async renew(
-    id: string,
-    lease: Lease,
-    options: { readonly leaseMs?: number | undefined } = {},
-  ): Promise<ClaimedAction> {
+  async renew(id: string, lease: Lease, options: { readonly leaseMs?: number | undefined } = {}): Promise<Claimed<S>> {
     const { leaseMs: length } = parse(z.strictObject({ leaseMs }), options);
     const { worker, token } = lease;
     const until = new Date(this.cx.settings.now().getTime() + length).toISOString();
@@ -182,7 +189,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
       { worker, until },
       { lease: { ...renewed } },
     );
-    return { ...action, lease: renewed };
+    return { ...action, lease: renewed } as Claimed<S>; // a row, and its lease
   }
 
   /**
@@ -190,7 +197,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @throws NotFoundError; ConflictError when the token is not that of the action's lease.
    */
-  async release(id: string, { worker, token }: Lease): Promise<Action> {
+  async release(id: string, { worker, token }: Lease): Promise<Typed<Action, S>> {
     return this.#held(id, token, 'release', 'action_released', { worker }, null);
   }
 
@@ -199,8 +206,8 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @throws NotFoundError; ConflictError when it is not approved, or was claimed and the lease's token is not given.
    */
-  async complete(id: string, options: Outcome = {}): Promise<Action> {
-    return this.#finish(id, 'executed', 'action_executed', options);
+  async complete(id: string, options: Outcome<TypedValue<JsonInput, S, 'result'>> = {}): Promise<Typed<Action, S>> {
+    return this.#finish(id, 'executed', 'action_executed', options as Outcome); // a schema only narrows it
   }
 
   /**
@@ -208,12 +215,12 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @throws NotFoundError; ConflictError when it is not approved, or was claimed and the lease's token is not given.
    */
-  async fail(id: string, options: Outcome = {}): Promise<Action> {
-    return this.#finish(id, 'failed', 'action_failed', options);
+  async fail(id: string, options: Outcome<TypedValue<JsonInput, S, 'result'>> = {}): Promise<Typed<Action, S>> {
+    return this.#finish(id, 'failed', 'action_failed', options as Outcome); // a schema only narrows it
   }
 
   /** Lists approved actions that no worker holds, in the order in which `claim` takes them: 50 by default, 200 at most. */
-  async listReady(options: { readonly limit?: number | undefined } = {}): Promise<readonly Action[]> {
+  async listReady(options: { readonly limit?: number | undefined } = {}): Promise<readonly Typed<Action, S>[]> {
     const { limit } = parse(z.strictObject({ limit: z.number().optional() }), options);
     const statement = this.read(
       'listReady',
@@ -232,7 +239,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @internal
    */
-  async settleDecided(id: string, to: 'approved' | 'denied', reason: string | null): Promise<Action> {
+  async settleDecided(id: string, to: 'approved' | 'denied', reason: string | null): Promise<Typed<Action, S>> {
     return this.#move(id, to, to === 'approved' ? 'action_approved' : 'action_denied', reason);
   }
 
@@ -242,7 +249,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
    *
    * @internal
    */
-  async lockPending(id: string): Promise<Action> {
+  async lockPending(id: string): Promise<Typed<Action, S>> {
     const { dialect, driver, statements } = this.cx;
     const lock = statements.one(
       'actions.lock',
@@ -272,12 +279,12 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
     to: 'approved' | 'auto_approved' | 'denied',
     action: AuditAction,
     options: object,
-  ): Promise<Action> {
+  ): Promise<Typed<Action, S>> {
     const key = parseId(id);
     const { reason } = parse(reasonOption, options);
     return this.cx.driver.transaction(async (driver) => {
-      const cx: Context = { ...this.cx, driver };
-      const actions = new Actions(cx, 'actions');
+      const cx: Context = { ...this.cx, driver, inTransaction: true };
+      const actions = new Actions<S>(cx, 'actions');
       const approvals = new ApprovalRequests(cx, 'approvals');
       await actions.lockPending(key);
       if (to === 'denied') await approvals.expireOf(key, 'the action was denied');
@@ -287,7 +294,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
     });
   }
 
-  #move(id: string, to: ApprovalStatus, action: AuditAction, reason: string | null): Promise<Action> {
+  #move(id: string, to: ApprovalStatus, action: AuditAction, reason: string | null): Promise<Typed<Action, S>> {
     const { dialect, settings, actor } = this.cx;
     const t = this.table;
     return this.changeOne('settle', id, {
@@ -311,7 +318,7 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
     action: AuditAction,
     details: JsonObject,
     result: JsonObject | null,
-  ): Promise<Action> {
+  ): Promise<Typed<Action, S>> {
     const { dialect } = this.cx;
     const key = parseId(id);
     return this.changeOne(name, key, {
@@ -323,7 +330,12 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
     });
   }
 
-  async #finish(id: string, to: 'executed' | 'failed', action: AuditAction, options: Outcome): Promise<Action> {
+  async #finish(
+    id: string,
+    to: 'executed' | 'failed',
+    action: AuditAction,
+    options: Outcome,
+  ): Promise<Typed<Action, S>> {
     const key = parseId(id);
     const { lease, result } = parse(outcome, options);
     if (lease !== undefined && !uuid.safeParse(lease).success)
@@ -340,7 +352,8 @@ export class Actions extends AuditedRepository<'actions', ActionFilter, ActionSo
       values: {
         to,
         token: lease,
-        result: result === undefined || result === null ? null : json(this.cx, result, 'result'),
+        result:
+          result === undefined || result === null ? null : columnJson(this.cx, 'actions', 'result', result, 'result'),
         at: settings.now(),
       },
       where: (row) =>

@@ -14,6 +14,7 @@ import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { newId } from './context.ts';
 import { MAX_LIMIT } from './page.ts';
+import { ascending, descending } from './repository.ts';
 
 /** Which approval requests a list holds. */
 export interface ApprovalFilter {
@@ -43,8 +44,8 @@ const filterSchema = z.strictObject({
 export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFilter, ApprovalSort> {
   /** @internal */
   protected readonly sorts = {
-    oldest: { column: 'requestedAt', descending: false },
-    newest: { column: 'requestedAt', descending: true },
+    oldest: ascending('requestedAt'),
+    newest: descending('requestedAt'),
   } as const;
 
   /**

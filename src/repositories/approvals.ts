@@ -54,7 +54,7 @@ export class Approvals extends ApprovalRequests {
     const key = parseId(id);
     const { decision: to, reason = null } = parse(decisionSchema, decision);
     return this.cx.driver.transaction((driver) => {
-      const cx: Context = { ...this.cx, driver };
+      const cx: Context = { ...this.cx, driver, inTransaction: true };
       return new Approvals(cx, 'approvals').#decide(key, to, reason);
     });
   }
@@ -69,7 +69,7 @@ export class Approvals extends ApprovalRequests {
         { path: 'requestedBy', message: 'is not the actor, who alone can request with four-eyes on' },
       ]);
     return this.cx.driver.transaction(async (driver) => {
-      const cx: Context = { ...this.cx, driver };
+      const cx: Context = { ...this.cx, driver, inTransaction: true };
       const { incidentId } = await new Actions(cx, 'actions').lockPending(request.actionId);
       const approvals = new Approvals(cx, 'approvals');
       const requested: Approval[] = [];

@@ -1,13 +1,12 @@
-import { type Column, getTableColumns, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Values } from '../driver/statement.ts';
 import { type AuditAction, type AuditLog, type NewAuditLog, newAuditLog } from '../model/audit-log.ts';
 import { actor as actorText, limitedText, oneOrMany, uuid } from '../model/fields.ts';
-import { parse } from '../model/parse.ts';
-import { insertAll } from './bulk.ts';
+import { parse, parseEach } from '../model/parse.ts';
 import { Conditions } from './conditions.ts';
 import { json, newId } from './context.ts';
-import { Repository } from './repository.ts';
+import { PlainRepository } from './plain-repository.ts';
+import { ascending, descending } from './repository.ts';
 
 /** Which audit entries a list holds. */
 export interface AuditLogFilter {
@@ -32,11 +31,11 @@ const filterSchema = z.strictObject({
 export type AuditLogSort = 'oldest' | 'newest';
 
 /** The audit trail: entries are added and read; the database refuses to change or remove any. */
-export class AuditLogs extends Repository<'auditLogs', AuditLogFilter, AuditLogSort> {
+export class AuditLogs extends PlainRepository<'auditLogs', AuditLogFilter, AuditLogSort> {
   /** @internal */
   protected readonly sorts = {
-    oldest: { column: 'createdAt', descending: false },
-    newest: { column: 'createdAt', descending: true },
+    oldest: ascending('createdAt'),
+    newest: descending('createdAt'),
   } as const;
 
   /**
@@ -45,30 +44,12 @@ export class AuditLogs extends Repository<'auditLogs', AuditLogFilter, AuditLogS
    * @throws ForeignKeyError when the incident does not exist; ValidationError.
    */
   async append(log: NewAuditLog): Promise<AuditLog> {
-    const values = this.#encode(log, '');
-    const { dialect, driver, statements } = this.cx;
-    const columns = Object.entries(getTableColumns(this.table));
-    const insert = statements.one(
-      'audit_logs.append',
-      () =>
-        sql`insert into ${this.table} (${sql.join(
-          columns.map(([, { name }]) => sql.identifier(name)),
-          sql`, `,
-        )}) values (${sql.join(
-          columns.map(([key, column]) => dialect.value(column as Column, key)),
-          sql`, `,
-        )})`,
-      { reads: false },
-    );
-    await driver.exec(insert.query(values));
-    return decodeNew(values);
+    return this.insert(this.#encode(log, ''));
   }
 
   /** Adds entries: all of them, or none. Answers them in the order given. */
   async appendMany(logs: Iterable<NewAuditLog>): Promise<readonly AuditLog[]> {
-    const rows = Array.from(logs, (log, i) => this.#encode(log, `[${i}]`));
-    await insertAll(this.cx, [{ table: this.table, rows }]);
-    return rows.map(decodeNew);
+    return this.insertRows(parseEach(logs, (log, path) => this.#encode(log, path)));
   }
 
   /** @internal */
@@ -95,6 +76,3 @@ export class AuditLogs extends Repository<'auditLogs', AuditLogFilter, AuditLogS
     };
   }
 }
-
-const decodeNew = ({ details, ...values }: Values): AuditLog =>
-  ({ ...values, details: details === null ? null : JSON.parse((details as { text: string }).text) }) as AuditLog; // all its columns, as encoded above

@@ -45,6 +45,28 @@ export class Conditions {
     );
   }
 
+  /** The column is this. */
+  equals(column: Column, value: boolean | string | undefined): this {
+    const name = `${column.name}_equals`;
+    if (value === undefined) return this;
+    return this.add(name, () => sql`${column} = ${this.dialect.value(column, name)}`, { [name]: value });
+  }
+
+  /** One of these text columns holds this text, by the rule of every search. */
+  textIn(columns: readonly Column[], search: string | undefined): this {
+    if (search === undefined) return this;
+    const name = `${columns.map((column) => column.name).join('_')}_contains`;
+    return this.add(
+      name,
+      () =>
+        sql`(${sql.join(
+          columns.map((column) => this.dialect.textContains(column, name)),
+          sql` or `,
+        )})`,
+      { [name]: search },
+    );
+  }
+
   /** The time is this or later. */
   from(column: Column, time: Date | undefined): this {
     const name = `${column.name}_from`;

@@ -18,15 +18,17 @@ import {
   ticketId as ticketText,
 } from '../model/incident.ts';
 import type { JsonObject } from '../model/json.ts';
-import { parse, parseId } from '../model/parse.ts';
+import { parse, parseEach, parseId } from '../model/parse.ts';
+import type { NoSchemas, Typed, TypedElement, TypedInput, TypedMembers, TypedValue } from '../model/schema.ts';
 import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
 import { entry } from './audit.ts';
 import { AuditedRepository, type Change } from './audited-repository.ts';
 import { insertMany } from './bulk.ts';
 import type { Conditions } from './conditions.ts';
-import { json } from './context.ts';
+import { columnJson, json } from './context.ts';
 import { type IncidentFilter, incidentConditions } from './incident-filter.ts';
 import { encodeIncident, fullAnalysis, fullEnrichment } from './new-incident.ts';
+import { ascending, descending } from './repository.ts';
 
 /** The orders of a list of incidents: by creation, or by the last change. */
 export type IncidentSort = 'newest' | 'oldest' | 'recently_updated' | 'least_recently_updated';
@@ -45,14 +47,19 @@ const transitionOptions = z.strictObject({
 
 const updateOptions = z.strictObject({ ifUpdatedAt: z.date().optional() });
 
-/** The incidents. Every write leaves its audit row in the same transaction. */
-export class Incidents extends AuditedRepository<'incidents', IncidentFilter, IncidentSort> {
+/** The incidents. Every write leaves its audit row in the same transaction. `S` are the caller's schemas of its JSON columns. */
+export class Incidents<S = NoSchemas> extends AuditedRepository<
+  'incidents',
+  IncidentFilter,
+  IncidentSort,
+  Typed<Incident, S>
+> {
   /** @internal */
   protected readonly sorts = {
-    newest: { column: 'createdAt', descending: true },
-    oldest: { column: 'createdAt', descending: false },
-    recently_updated: { column: 'updatedAt', descending: true },
-    least_recently_updated: { column: 'updatedAt', descending: false },
+    newest: descending('createdAt'),
+    oldest: ascending('createdAt'),
+    recently_updated: descending('updatedAt'),
+    least_recently_updated: ascending('updatedAt'),
   } as const;
 
   /**
@@ -60,8 +67,8 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
    *
    * @throws ValidationError before anything is written; UniqueError when the id is taken.
    */
-  async create(incident: NewIncident): Promise<Incident> {
-    const values = encodeIncident(this.cx, incident, '');
+  async create(incident: TypedInput<NewIncident, S>): Promise<Typed<Incident, S>> {
+    const values = encodeIncident(this.cx, incident as NewIncident, ''); // a schema only narrows it
     return this.insertAudited(values, entry(this.cx, 'incident_created', created(values)));
   }
 
@@ -70,8 +77,8 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
    *
    * @throws ValidationError before anything is written, with the place of each bad member; UniqueError when an id is taken.
    */
-  async createMany(incidents: Iterable<NewIncident>): Promise<readonly string[]> {
-    const rows = Array.from(incidents, (incident, i) => encodeIncident(this.cx, incident, `[${i}]`));
+  async createMany(incidents: Iterable<TypedInput<NewIncident, S>>): Promise<readonly string[]> {
+    const rows = parseEach(incidents, (incident, path) => encodeIncident(this.cx, incident as NewIncident, path));
     return insertMany(this.cx, this.table, rows, 'incident_created', created);
   }
 
@@ -83,16 +90,16 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
    */
   async update(
     id: string,
-    patch: IncidentPatch,
+    patch: TypedInput<IncidentPatch, S>,
     options: { readonly ifUpdatedAt?: Date | undefined } = {},
-  ): Promise<Incident> {
+  ): Promise<Typed<Incident, S>> {
     const key = parseId(id);
     const { ifUpdatedAt } = parse(updateOptions, options);
     parse(incidentPatch, patch);
-    const change = this.#patch(patch);
+    const change = this.#patch(patch as IncidentPatch); // a schema only narrows it
     if (!change) {
       const incident = await this.get(key);
-      if (ifUpdatedAt && incident.updatedAt.getTime() !== ifUpdatedAt.getTime())
+      if (ifUpdatedAt && (incident as Incident).updatedAt.getTime() !== ifUpdatedAt.getTime())
         throw new ConflictError(this.tableName, key, CHANGED);
       return incident;
     }
@@ -117,7 +124,7 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
   async transition(
     id: string,
     move: { readonly from: IncidentStatus | readonly IncidentStatus[]; readonly to: IncidentStatus },
-  ): Promise<Incident> {
+  ): Promise<Typed<Incident, S>> {
     const key = parseId(id);
     const { from, to } = parse(transitionOptions, move);
     const { dialect } = this.cx;
@@ -152,11 +159,14 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
   }
 
   /** Adds an enrichment at the end of the list: none is lost, however many come at once. Audit entry: `enrichment_added`. */
-  async addEnrichment(id: string, enrichment: NewEnrichment): Promise<Incident> {
+  async addEnrichment(
+    id: string,
+    enrichment: TypedElement<NewEnrichment, S, 'enrichments'>,
+  ): Promise<Typed<Incident, S>> {
     parse(newEnrichment, enrichment, 'enrichment');
-    const full = fullEnrichment(this.cx, enrichment);
+    const full = fullEnrichment(this.cx, enrichment as NewEnrichment); // a schema only narrows it
     const { enrichment_type, source } = full;
-    return this.#mutate(id, 'addEnrichment', {
+    return this.#append(id, 'enrichments', full, 'addEnrichment', {
       set: { enrichments: this.cx.dialect.append(this.table.enrichments, 'element') },
       values: { element: json(this.cx, full, 'enrichment') },
       entry: entry(this.cx, 'enrichment_added', { enrichment_type, source }),
@@ -164,13 +174,13 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
   }
 
   /** Stores the triage analysis, in place of an earlier one. Audit entry: `analysis_completed`, with verdict and scores. */
-  async setAnalysis(id: string, analysis: NewAnalysis): Promise<Incident> {
+  async setAnalysis(id: string, analysis: TypedValue<NewAnalysis, S, 'analysis'>): Promise<Typed<Incident, S>> {
     parse(newAnalysis, analysis, 'analysis');
-    const full = fullAnalysis(this.cx, analysis);
+    const full = fullAnalysis(this.cx, analysis as NewAnalysis); // a schema only narrows it
     const { verdict, confidence, risk_score, analyzed_by } = full;
     return this.#mutate(id, 'setAnalysis', {
       set: { analysis: this.cx.dialect.value(this.table.analysis, 'analysis') },
-      values: { analysis: json(this.cx, full, 'analysis') },
+      values: { analysis: columnJson(this.cx, 'incidents', 'analysis', full, 'analysis') },
       entry: entry(this.cx, 'analysis_completed', { verdict, confidence, risk_score, analyzed_by }),
     });
   }
@@ -179,10 +189,13 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
    * Adds an action to the incident's own list of proposals, a part of its analysis. `actions.propose` makes an action that
    * can be approved and executed. Audit entry: `action_proposed`.
    */
-  async proposeAction(id: string, action: ProposedAction): Promise<Incident> {
+  async proposeAction(
+    id: string,
+    action: TypedElement<ProposedAction, S, 'proposedActions'>,
+  ): Promise<Typed<Incident, S>> {
     parse(proposedAction, action, 'action');
-    const { action_type } = action;
-    return this.#mutate(id, 'proposeAction', {
+    const { action_type } = action as ProposedAction; // a schema only narrows it, here as below
+    return this.#append(id, 'proposedActions', action as ProposedAction, 'proposeAction', {
       set: { proposedActions: this.cx.dialect.append(this.table.proposedActions, 'element') },
       values: { element: json(this.cx, action, 'action') },
       entry: entry(this.cx, 'action_proposed', { action_type }),
@@ -190,17 +203,17 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
   }
 
   /** Adds tags that the incident does not have yet, in their order. Audit entry: `tags_added`. */
-  async addTags(id: string, tags: readonly string[]): Promise<Incident> {
+  async addTags(id: string, tags: readonly string[]): Promise<Typed<Incident, S>> {
     return this.#changeTags(id, tags, 'addTags', 'union', 'tags_added');
   }
 
   /** Removes tags; those that it does not have are passed over. Audit entry: `tags_removed`. */
-  async removeTags(id: string, tags: readonly string[]): Promise<Incident> {
+  async removeTags(id: string, tags: readonly string[]): Promise<Typed<Incident, S>> {
     return this.#changeTags(id, tags, 'removeTags', 'except', 'tags_removed');
   }
 
   /** Sets the external ticket, or clears it with null. Audit entry: `ticket_created` for the first, else `ticket_updated`. */
-  async setTicket(id: string, ticketId: string | null): Promise<Incident> {
+  async setTicket(id: string, ticketId: string | null): Promise<Typed<Incident, S>> {
     const ticket = parse(ticketText.nullable(), ticketId, 'ticketId');
     const { dialect } = this.cx;
     const value = () => dialect.value(this.table.ticketId, 'ticket');
@@ -221,16 +234,24 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
   }
 
   /** Sets members of the metadata and keeps the others; a member's value is replaced whole. Audit entry: `metadata_merged`. */
-  async mergeMetadata(id: string, members: JsonObject): Promise<Incident> {
+  async mergeMetadata(id: string, members: TypedMembers<JsonObject, S, 'metadata'>): Promise<Typed<Incident, S>> {
     parse(z.looseObject({}), members, 'metadata');
+    const key = parseId(id);
     const pairs = Object.entries(members)
       .filter(([, value]) => value !== undefined)
-      .map(([key, value]): readonly [string, RawJson] => [key, json(this.cx, value, `metadata.${key}`)]);
-    return this.#mutate(id, `mergeMetadata ${pairs.length}`, {
-      set: { metadata: this.cx.dialect.merge(this.table.metadata, 'members', pairs.length) },
-      values: { members: pairs },
-      entry: entry(this.cx, 'metadata_merged', { keys: pairs.map(([key]) => key) }),
-    });
+      .map(([name, value]): readonly [string, RawJson] => [name, json(this.cx, value, `metadata.${name}`)]);
+    const given = Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+    return this.#fitting(
+      key,
+      'metadata',
+      (stored) => ({ ...(stored as object), ...given }),
+      (incidents) =>
+        incidents.#mutate(key, `mergeMetadata ${pairs.length}`, {
+          set: { metadata: this.cx.dialect.merge(this.table.metadata, 'members', pairs.length) },
+          values: { members: pairs },
+          entry: entry(this.cx, 'metadata_merged', { keys: pairs.map(([name]) => name) }),
+        }),
+    );
   }
 
   /**
@@ -286,11 +307,47 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
     return { updatedAt: this.cx.dialect.later(this.table.updatedAt, 'now') };
   }
 
-  async #mutate(id: string, name: string, { set, values, entry }: Change): Promise<Incident> {
+  async #mutate(id: string, name: string, { set, values, entry }: Change): Promise<Typed<Incident, S>> {
     return this.changeOne(name, parseId(id), {
       set: { ...set, ...this.#touch() },
       values: { ...values, now: this.now() },
       entry,
+    });
+  }
+
+  #append(id: string, column: 'enrichments' | 'proposedActions', element: object, name: string, change: Change) {
+    const key = parseId(id);
+    return this.#fitting(
+      key,
+      column,
+      (stored) => [...(stored as object[]), element],
+      (incidents) => incidents.#mutate(key, name, change),
+    );
+  }
+
+  /**
+   * Makes a change that adds to a JSON column. Where the caller has a schema of the whole, what it will be is checked first, with
+   * the incident locked so that it is still the same when it is changed.
+   */
+  async #fitting(
+    id: string,
+    column: 'enrichments' | 'proposedActions' | 'metadata',
+    next: (stored: unknown) => unknown,
+    change: (incidents: Incidents<S>) => Promise<Typed<Incident, S>>,
+  ): Promise<Typed<Incident, S>> {
+    if (!this.cx.decoders.schemaOf('incidents', column)) return change(this);
+    return this.cx.driver.transaction(async (driver) => {
+      const incidents = new Incidents<S>({ ...this.cx, driver, inTransaction: true }, 'incidents');
+      const { decoders, dialect, statements } = this.cx;
+      const lock = statements.one(
+        `incidents.lock ${column}`,
+        () => sql`select ${this.table[column]} from ${this.table} where ${this.byId(this.table)}${dialect.forUpdate()}`,
+        { reads: false },
+      );
+      const { rows } = await driver.exec(lock.query({ id }));
+      if (!rows[0]) throw new NotFoundError(this.tableName, id);
+      decoders.checkInput('incidents', column, next(JSON.parse(dialect.storedJson(rows[0][0]))), column);
+      return change(incidents);
     });
   }
 
@@ -300,7 +357,7 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
     name: string,
     how: 'union' | 'except',
     action: 'tags_added' | 'tags_removed',
-  ): Promise<Incident> {
+  ): Promise<Typed<Incident, S>> {
     const distinct = [...new Set(parse(tagList, tags, 'tags'))];
     return this.#mutate(id, name, {
       set: { tags: this.cx.dialect[how](this.table.tags, 'tags') },
@@ -313,12 +370,13 @@ export class Incidents extends AuditedRepository<'incidents', IncidentFilter, In
     const { dialect } = this.cx;
     const { source, severity, alertData, ticketId, tags, metadata } = patch;
     const given = Object.entries({
-      source: source && json(this.cx, source, 'source'),
+      source: source && columnJson(this.cx, 'incidents', 'source', source, 'source'),
       severity,
-      alertData: alertData === undefined ? undefined : json(this.cx, alertData, 'alertData'),
+      alertData:
+        alertData === undefined ? undefined : columnJson(this.cx, 'incidents', 'alertData', alertData, 'alertData'),
       ticketId,
       tags: tags && json(this.cx, [...new Set(tags)], 'tags'),
-      metadata: metadata && json(this.cx, metadata, 'metadata'),
+      metadata: metadata && columnJson(this.cx, 'incidents', 'metadata', metadata, 'metadata'),
     }).filter(([, value]) => value !== undefined);
     if (!given.length) return undefined;
     const columns = columnsOf(this.table);

@@ -8,7 +8,7 @@ import {
   newIncident,
 } from '../model/incident.ts';
 import { parse } from '../model/parse.ts';
-import { type Context, json, newId } from './context.ts';
+import { type Context, columnJson, json, newId } from './context.ts';
 
 /** The values of a new row's columns, in the table's order. */
 export function encodeIncident(cx: Context, input: NewIncident, path: string): Values {
@@ -17,22 +17,22 @@ export function encodeIncident(cx: Context, input: NewIncident, path: string): V
   const createdAt = incident.createdAt ?? cx.settings.now();
   // what was checked, not what the check answers: that lacks keys such as `__proto__`
   const { enrichments = [], analysis, proposedActions = [], tags = [], metadata = {} } = input;
+  const column = (key: string, value: unknown) => columnJson(cx, 'incidents', key, value, at(key));
   return {
     id: incident.id ?? newId(),
-    source: json(cx, input.source, at('source')),
+    source: column('source', input.source),
     severity: incident.severity,
     status: incident.status ?? 'new',
-    alertData: json(cx, input.alertData, at('alertData')),
-    enrichments: json(
-      cx,
+    alertData: column('alertData', input.alertData),
+    enrichments: column(
+      'enrichments',
       enrichments.map((one) => fullEnrichment(cx, one)),
-      at('enrichments'),
     ),
-    analysis: analysis ? json(cx, fullAnalysis(cx, analysis), at('analysis')) : null,
-    proposedActions: json(cx, proposedActions, at('proposedActions')),
+    analysis: analysis ? column('analysis', fullAnalysis(cx, analysis)) : null,
+    proposedActions: column('proposedActions', proposedActions),
     ticketId: incident.ticketId ?? null,
     tags: json(cx, [...new Set(tags)], at('tags')),
-    metadata: json(cx, metadata, at('metadata')),
+    metadata: column('metadata', metadata),
     createdAt,
     updatedAt: createdAt,
   };

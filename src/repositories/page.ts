@@ -1,5 +1,6 @@
+import type { Column } from 'drizzle-orm';
 import { z } from 'zod';
-import { parseTimestamp } from '../codecs/timestamp.ts';
+import type { Dialect } from '../driver/dialect.ts';
 import { ValidationError } from '../errors.ts';
 import { parse } from '../model/parse.ts';
 
@@ -54,34 +55,45 @@ export function clampPage(page: number): number {
   return Number.isNaN(page) ? 1 : Math.min(Math.max(Math.trunc(page), 1), 1_000_000_000);
 }
 
-/** The sort column's stored text, to the last digit, and the id: exact where a Date would be too coarse. */
+/** The sort columns' stored values, a timestamp's to the last digit, and the id: exact where a Date would be too coarse. */
 export interface Cursor {
-  readonly at: string;
+  readonly values: readonly (string | number)[];
   readonly id: string;
 }
 
-export const encodeCursor = (sort: string, { at, id }: Cursor): string =>
-  Buffer.from(JSON.stringify([sort, at, id])).toString('base64url');
+export const encodeCursor = (sort: string, { values, id }: Cursor): string =>
+  Buffer.from(JSON.stringify([sort, ...values, id])).toString('base64url');
 
-const content = z.tuple([
-  z.string(),
-  z.string().refine((text) => text.length <= 64 && parseTimestamp(text) !== null),
-  z.guid(),
-]);
-
-/** @throws ValidationError for a text that is no cursor, or one of another sort order. */
-export function decodeCursor(sort: string, text: string): Cursor {
+/**
+ * Reads a cursor of a list that is ordered by these columns.
+ *
+ * @throws ValidationError for a text that is no cursor, or one of another sort order.
+ */
+export function decodeCursor(
+  sort: string,
+  columns: readonly Column[],
+  { isStored }: Pick<Dialect, 'isStored'>,
+  parseKey: (id: string) => string,
+  given: string,
+): Cursor {
+  const refuse = (message: string) => new ValidationError([{ path: 'after', message }]);
   let read: unknown;
   try {
-    read = JSON.parse(Buffer.from(text, 'base64url').toString());
+    read = JSON.parse(Buffer.from(given, 'base64url').toString());
   } catch {
     read = undefined;
   }
-  const parsed = content.safeParse(read);
-  if (!parsed.success) throw new ValidationError([{ path: 'after', message: 'is not a cursor of this list' }]);
-  const [from, at, id] = parsed.data;
-  if (from !== sort) throw new ValidationError([{ path: 'after', message: 'is a cursor of another sort order' }]);
-  return { at, id };
+  if (!Array.isArray(read) || typeof read[0] !== 'string') throw refuse('is not a cursor of this list');
+  if (read[0] !== sort) throw refuse('is a cursor of another sort order');
+  const values: readonly unknown[] = read.slice(1, -1);
+  const id: unknown = read.at(-1);
+  try {
+    if (values.length === columns.length && columns.every((column, i) => isStored(column, values[i])))
+      return { values: values as (string | number)[], id: parseKey(id as string) };
+  } catch {
+    // the id is not one
+  }
+  throw refuse('is not a cursor of this list');
 }
 
 const anyNumber = z.custom<number>((value) => typeof value === 'number', 'is not a number');
@@ -91,8 +103,10 @@ export function pagingSchema(sorts: readonly [string, ...string[]]) {
   const sort = z.enum(sorts).optional();
   const numbered = z.strictObject({ page: anyNumber.optional(), perPage: anyNumber.optional(), sort });
   const byCursor = z.strictObject({ limit: anyNumber.optional(), after: z.string().nullish(), sort });
+  const streamed = z.strictObject({ batchSize: anyNumber.optional(), sort });
   return {
     numbered: (options: object) => parse(numbered, options),
     byCursor: (options: object) => parse(byCursor, options),
+    streamed: (options: object) => parse(streamed, options),
   };
 }

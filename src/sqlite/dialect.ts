@@ -1,9 +1,11 @@
 import { aliasedTable, type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
 import { SQLiteSyncDialect } from 'drizzle-orm/sqlite-core';
 import type { RawJson } from '../codecs/json.ts';
+import { parseTimestamp } from '../codecs/timestamp.ts';
 import type { AuditedUpdate, BoundSql, BulkRows, Dialect } from '../driver/dialect.ts';
 import { jsonNeedle, likePattern } from '../driver/like.ts';
 import { bound, boundTo } from '../driver/statement.ts';
+import { isStorable } from '../model/fields.ts';
 import { asTables } from '../repositories/tables.ts';
 import * as schema from './schema.ts';
 
@@ -42,11 +44,22 @@ export const dialect: Dialect = {
   // other writers leave nanoseconds and offsets behind, which read as the same millisecond
   sameInstant: (column, name) =>
     sql`(${column} = ${boundTo(column, name)} or (length(${column}) <> 24 and unixepoch(${column}, 'subsec') - unixepoch(${boundTo(column, name)}, 'subsec') between -0.0005 and 0.0015))`,
+  isStored: (column, value) => {
+    if (column.dataType === 'number') return Number.isSafeInteger(value);
+    if (typeof value !== 'string') return false;
+    // the only custom type that lists are ordered by is the timestamp, of which other writers leave other forms
+    return column.dataType === 'custom' ? value.length <= 64 && parseTimestamp(value) !== null : isStorable(value);
+  },
+  notAfter: (column, name) =>
+    sql`case when length(${column}) = 24 then ${column} <= ${boundTo(column, name)} else unixepoch(${column}, 'subsec') <= unixepoch(${boundTo(column, name)}, 'subsec') end`,
+  ordered: (column) => sql`${column}`, // its texts compare byte by byte
+  lockTable: () => [], // there is one writer
   // a bare `limit ?` makes SQLite prepare the statement again for every value
   limit: (name) => sql`+${bound(name)}`,
   forUpdate: () => sql``, // there is one writer
 
   includes: (column, name) => sql`exists (select 1 from json_each(${column}) where value = ${bound(name)})`,
+  textEquals: (column, name) => sql`${column} = ${bound(name)} collate nocase`,
   // LIKE of SQLite folds the case of ASCII letters only
   textContains: (column, name) => sql`${column} like ${bound(name, likePattern)} escape '\\'`,
   jsonContains: (column, name) =>

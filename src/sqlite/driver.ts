@@ -49,19 +49,22 @@ export class SqliteConnection implements Connection {
     this.#rollsBack = writer.prepare('rollback');
   }
 
-  async exec(query: Query): Promise<Result> {
-    this.#checkOpen();
-    if (query.reads && this.#reading) {
-      if (this.#breath.isDue()) await this.#breath.take();
-      const reading = this.#reading;
-      try {
-        return reading.run(query);
-      } catch (error) {
-        if (!isBusy(error)) throw classify(error); // busy: another process recovers or truncates the log
-      }
-      return this.#patiently(() => reading.run(query));
+  exec(query: Query): Promise<Result> {
+    const reading = this.#reading;
+    if (!query.reads || !reading) return this.#exclusively(() => this.#patiently(() => this.#writing.run(query)));
+    if (this.#closed || this.#breath.isDue()) return this.#readLater(reading, query);
+    // not async: under AsyncLocalStorage, which transactions use, a promise costs as much as a part of the read (Node 20, 22)
+    try {
+      return Promise.resolve(reading.run(query));
+    } catch (error) {
+      return isBusy(error) ? this.#readLater(reading, query) : Promise.reject(classify(error));
     }
-    return this.#exclusively(() => this.#patiently(() => this.#writing.run(query)));
+  }
+
+  async #readLater(reading: Statements, query: Query): Promise<Result> {
+    if (this.#breath.isDue()) await this.#breath.take();
+    this.#checkOpen();
+    return this.#patiently(() => reading.run(query)); // busy: another process recovers or truncates the log
   }
 
   batch(queries: readonly Query[]): Promise<Result> {

@@ -5,6 +5,7 @@ import type Sqlite from 'better-sqlite3';
 import { backoff } from '../driver/retry.ts';
 import { ConfigurationError, ConnectionError, DriverMissingError, StoreError } from '../errors.ts';
 import { Migrator } from '../migrations/migrator.ts';
+import type { JsonSchemas, NoSchemas } from '../model/schema.ts';
 import { parseOptions, type SqliteOptions, settingsOf, sqliteOptions } from '../options.ts';
 import { Store } from '../store.ts';
 import { dialect } from './dialect.ts';
@@ -24,17 +25,16 @@ export type { Store } from '../store.ts';
  *
  * @throws ConfigurationError, DriverMissingError, ConnectionError, MigrationError.
  */
-export async function openSqliteStore(url: string, options: SqliteOptions = {}): Promise<Store> {
+export async function openSqliteStore<const J extends JsonSchemas = NoSchemas>(
+  url: string,
+  options: SqliteOptions<J> = {},
+): Promise<Store<J>> {
   const { migrations: how, durability, busyTimeoutMs, ...rest } = parseOptions(sqliteOptions, options);
+  const settings = settingsOf({ migrations: how, durability, ...rest });
   const target = parseSqliteUrl(url);
   const connection = await connect(await load(), target, { durability, busyTimeoutMs });
   const migrator = new Migrator(migrationTarget(connection), migrations);
-  const store = new Store({
-    connection,
-    dialect,
-    migrator,
-    settings: settingsOf({ migrations: how, durability, ...rest }),
-  });
+  const store = new Store<J>({ connection, dialect, migrator, settings });
   try {
     if (how === 'auto' && target.mode !== 'ro') await migrator.migrate();
     else if (how !== 'off') await migrator.verify();

@@ -13,6 +13,7 @@ import {
   sqliteTable,
   text,
   unique,
+  uniqueIndex,
 } from 'drizzle-orm/sqlite-core';
 import { RawJson } from '../codecs/json.ts';
 import { encodeTimestamp, parseTimestamp } from '../codecs/timestamp.ts';
@@ -63,7 +64,13 @@ const json = <T>(name: string) =>
     fromDriver: (text) => JSON.parse(text) as T,
   })(name);
 
-const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'blob' });
+const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({
+  dataType: () => 'blob',
+  fromDriver: (bytes) => {
+    if (!(bytes instanceof Uint8Array)) throw new TypeError('is not bytes');
+    return bytes;
+  },
+});
 const bool = (name: string) => integer(name, { mode: 'boolean' });
 const oneOf = <const V extends readonly [string, ...string[]]>(name: string, values: V) => text(name, { enum: values });
 
@@ -250,6 +257,8 @@ export const policies = sqliteTable(
     index('policies_action_idx').on(t.action),
     index('policies_priority_idx').on(t.priority),
     index('policies_enabled_idx').on(t.enabled),
+    // policies.listEnabled, in evaluation order
+    index('policies_evaluation_idx').on(t.enabled, t.priority, t.createdAt, t.id),
   ],
 );
 
@@ -296,6 +305,9 @@ export const users = sqliteTable(
     oneOfCheck('users_role_check', t.role, USER_ROLES),
     unique('users_email_unique').on(t.email),
     unique('users_username_unique').on(t.username),
+    // without regard to case: NOCASE folds ASCII, and the model refuses capitals beyond it
+    uniqueIndex('users_email_nocase_unique').on(sql`${t.email} collate nocase`),
+    uniqueIndex('users_username_nocase_unique').on(sql`${t.username} collate nocase`),
     index('users_role_idx').on(t.role),
     index('users_enabled_idx').on(t.enabled),
   ],

@@ -1,22 +1,11 @@
-import { inspect } from 'node:util';
 import { expect, it } from 'vitest';
 import { DecodeError, isStoreError, StoreError } from '../../src/index.ts';
 import { contract } from '../support/contract.ts';
 import { SHARED_BACKENDS } from '../support/databases.ts';
 import { newAction, newIncident, proposed } from '../support/fixtures.ts';
+import { everythingOf } from '../support/shown.ts';
 
 const SECRET = 'hunter2-s3cret';
-
-/** Everything that an error shows in any way, with all of its causes. */
-function everythingOf(error: unknown): string {
-  const parts: string[] = [];
-  for (let at = error; at instanceof Error; at = at.cause) {
-    parts.push(at.message, at.stack ?? '', String(at), JSON.stringify(at), inspect(at, { showHidden: true, depth: 9 }));
-    for (const name of Object.getOwnPropertyNames(at))
-      parts.push(inspect(Reflect.get(at, name), { depth: 9, showHidden: true }));
-  }
-  return parts.join('\n');
-}
 
 const thrownBy = async (work: () => Promise<unknown>): Promise<StoreError> => {
   const error = await work().then(

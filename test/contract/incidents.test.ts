@@ -215,7 +215,7 @@ contract('incidents', (subject) => {
   it('refuse too large and too deep JSON as the store was told', async () => {
     // R-C4
     const { database } = subject();
-    const store = await database.open({ json: { maxBytes: 100, maxDepth: 2 } });
+    const store = await database.open({ jsonLimits: { maxBytes: 100, maxDepth: 2 } });
     await expect(store.incidents.create(newIncident({ alertData: 'x'.repeat(200) }))).rejects.toThrow(
       'larger than 100 bytes',
     );

@@ -6,6 +6,7 @@ import { BusyError } from '../../src/index.ts';
 import { runChild } from '../support/child.ts';
 import { SHARED_BACKENDS } from '../support/databases.ts';
 import { newAction, newIncident } from '../support/fixtures.ts';
+import { MIGRATIONS } from '../support/migrations.ts';
 
 describe.each(SHARED_BACKENDS)('several processes · $name', (backend) => {
   it('migrate one empty database at once: all succeed, and each migration is recorded once', async () => {
@@ -15,9 +16,9 @@ describe.each(SHARED_BACKENDS)('several processes · $name', (backend) => {
     const applied = (await Promise.all(children.map(({ done }) => done))).flatMap(
       (output) => JSON.parse(output) as string[],
     );
-    expect(applied.sort()).toEqual(['0000_init', '0001_audit_immutable']);
+    expect(applied.sort()).toEqual(MIGRATIONS);
     const log = backend.dialect === 'sqlite' ? '__drizzle_migrations' : 'drizzle.__drizzle_migrations';
-    expect(await database.raw(`select hash from ${log}`)).toHaveLength(2);
+    expect(await database.raw(`select hash from ${log}`)).toHaveLength(MIGRATIONS.length);
     const store = await database.open({ migrations: 'verify' });
     await store.incidents.create(newIncident());
     await database.drop();

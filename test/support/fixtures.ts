@@ -1,4 +1,4 @@
-import type { NewAction, NewIncident } from '../../src/index.ts';
+import type { NewAction, NewIncident, NewUser } from '../../src/index.ts';
 import type { Store } from '../../src/store.ts';
 
 /** An incident as an ingest worker would make it. */
@@ -16,6 +16,17 @@ export const newAction = (incidentId: string, overrides: Partial<NewAction> = {}
   reason: 'beaconing',
   ...overrides,
 });
+
+/** A well-formed Argon2 hash, of no password. */
+export const HASH = '$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21l$R2VoZWltZXJIYXNoV2VydEZ1ZXJUZXN0cw';
+
+let people = 0;
+
+/** A user, other than every one before. */
+export const newUser = (overrides: Partial<NewUser> = {}): NewUser => {
+  const name = `user-${++people}-${crypto.randomUUID().slice(0, 8)}`;
+  return { username: name, email: `${name}@example.com`, passwordHash: HASH, role: 'analyst', ...overrides };
+};
 
 /** A proposed action on a new incident. */
 export async function proposed(store: Pick<Store, 'incidents' | 'actions'>, overrides: Partial<NewAction> = {}) {

@@ -1,0 +1,2 @@
+CREATE UNIQUE INDEX "users_email_nocase_unique" ON "users" USING btree (lower("email" collate "C"));--> statement-breakpoint
+CREATE UNIQUE INDEX "users_username_nocase_unique" ON "users" USING btree (lower("username" collate "C"));

@@ -1,0 +1,97 @@
+import { sql } from 'drizzle-orm';
+import { z } from 'zod';
+import {
+  type Connector,
+  type ConnectorPatch,
+  connectorPatch,
+  type NewConnector,
+  newConnector,
+} from '../model/configuration.ts';
+import { limitedText, oneOrMany } from '../model/fields.ts';
+import { parse, parseId } from '../model/parse.ts';
+import type { NoSchemas, Typed, TypedInput } from '../model/schema.ts';
+import { CONNECTOR_STATUSES, type ConnectorStatus } from '../model/values.ts';
+import { Conditions } from './conditions.ts';
+import { byName, ConfigurationRepository, type ConfigurationSort } from './configuration-repository.ts';
+
+/** Which connectors a list holds. */
+export interface ConnectorFilter {
+  readonly type?: Connector['connectorType'] | readonly Connector['connectorType'][] | undefined;
+  readonly status?: ConnectorStatus | readonly ConnectorStatus[] | undefined;
+  readonly enabled?: boolean | undefined;
+  /** Without regard to the case of ASCII letters; `%`, `_` and `\` mean themselves. */
+  readonly nameContains?: string | undefined;
+}
+
+const filterSchema = z.strictObject({
+  type: oneOrMany(limitedText(100)).optional(),
+  status: oneOrMany(z.enum(CONNECTOR_STATUSES)).optional(),
+  enabled: z.boolean().optional(),
+  nameContains: limitedText(200).optional(),
+});
+
+/** The connectors: integrations with other systems. Mark credentials in `config` with `secret()`. */
+export class Connectors<S = NoSchemas> extends ConfigurationRepository<
+  'connectors',
+  TypedInput<NewConnector, S>,
+  TypedInput<ConnectorPatch, S>,
+  ConnectorFilter,
+  ConfigurationSort,
+  Typed<Connector, S>
+> {
+  /** @internal */
+  protected readonly sorts = byName;
+  /** @internal */
+  protected readonly shape = {
+    create: newConnector,
+    patch: connectorPatch,
+    defaults: { config: {}, status: 'unknown', enabled: true, lastHealthCheck: null },
+    json: ['config'],
+  };
+
+  /** Sets how it was last seen. It is no edit, so `updatedAt` stays. @throws NotFoundError */
+  async setStatus(id: string, status: ConnectorStatus): Promise<Typed<Connector, S>> {
+    const key = parseId(id);
+    const row = await this.change(key, {
+      name: 'setStatus',
+      set: { status: this.cx.dialect.value(this.table.status, 'status') },
+      values: { status: parse(z.enum(CONNECTOR_STATUSES), status, 'status') },
+    });
+    if (!row) throw await this.refusal(key, '');
+    return row;
+  }
+
+  /**
+   * Records what a health check found, and when: now unless it is given. It is no edit, so `updatedAt` stays. A check that
+   * comes in after a later one changes nothing.
+   *
+   * @throws NotFoundError.
+   */
+  async recordHealthCheck(
+    id: string,
+    status: ConnectorStatus,
+    at: Date = this.cx.settings.now(),
+  ): Promise<Typed<Connector, S>> {
+    const key = parseId(id);
+    const { dialect } = this.cx;
+    const { lastHealthCheck, status: column } = this.table;
+    const row = await this.change(key, {
+      name: 'recordHealthCheck',
+      set: { status: dialect.value(column, 'status'), lastHealthCheck: dialect.value(lastHealthCheck, 'at') },
+      values: { status: parse(z.enum(CONNECTOR_STATUSES), status, 'status'), at: parse(z.date(), at, 'at') },
+      where: sql`(${lastHealthCheck} is null or ${dialect.notAfter(lastHealthCheck, 'at')})`,
+    });
+    return row ?? this.get(key);
+  }
+
+  /** @internal */
+  protected conditions(filter: ConnectorFilter): Conditions {
+    const { type, status, enabled, nameContains } = parse(filterSchema, filter, 'filter');
+    const t = this.table;
+    return new Conditions(this.cx.dialect)
+      .oneOf(t.connectorType, type)
+      .oneOf(t.status, status)
+      .equals(t.enabled, enabled)
+      .textIn([t.name], nameContains);
+  }
+}
