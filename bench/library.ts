@@ -2,7 +2,19 @@
  * The library as users get it: the built files. Their types are those of the sources, so that types are checked also
  * where nothing has been built.
  */
-export type { AuditLog, Incident, IncidentFilter, IncidentStatus, NewAuditLog, NewIncident } from '../src/index.ts';
+export type {
+  ApiKey,
+  AuditLog,
+  Incident,
+  IncidentFilter,
+  IncidentStatus,
+  NewAuditLog,
+  NewIncident,
+  Policy,
+  Session,
+  User,
+  VerifiedApiKey,
+} from '../src/index.ts';
 export type { Store } from '../src/store.ts';
 
 const built = (file: string): Promise<unknown> => import(new URL(`../dist/${file}`, import.meta.url).href);

@@ -5,6 +5,7 @@ import { type Measurement, measure, type Workload } from './measure.ts';
 import { asMarkdown, asText, type Report } from './report.ts';
 import { seed } from './seed.ts';
 import { openSubject, type SubjectName } from './subject.ts';
+import { authenticationWorkloads } from './workloads/authentication.ts';
 import { bulkWorkloads } from './workloads/bulk.ts';
 import { listWorkloads } from './workloads/lists.ts';
 import { pointReadWorkloads } from './workloads/point-reads.ts';
@@ -59,6 +60,7 @@ async function workloads(setting: Setting): Promise<readonly Workload[]> {
   const all = [
     ...pointReadWorkloads(setting),
     ...(await listWorkloads(setting)),
+    ...(await authenticationWorkloads(setting)),
     ...writeWorkloads(setting),
     ...bulkWorkloads(setting),
   ];

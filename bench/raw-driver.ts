@@ -1,5 +1,15 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
-import type { AuditLog, Incident, IncidentStatus, NewAuditLog, NewIncident } from './library.ts';
+import type {
+  AuditLog,
+  Incident,
+  IncidentStatus,
+  NewAuditLog,
+  NewIncident,
+  Policy,
+  Session,
+  VerifiedApiKey,
+} from './library.ts';
 
 export type Awaitable<T> = T | Promise<T>;
 
@@ -30,8 +40,29 @@ export interface RawDriver {
   createIncident(incident: NewIncident): Awaitable<Incident>;
   transition(id: string, move: Move): Awaitable<Incident>;
   createIncidents(incidents: readonly NewIncident[]): Awaitable<readonly string[]>;
+  /** The key of a token and its owner; its use is recorded once a minute. */
+  verifyApiKey(token: string): Awaitable<VerifiedApiKey | null>;
+  loadSession(id: string): Awaitable<Session | null>;
+  /** The enabled policies in evaluation order. */
+  listPolicies(): Awaitable<readonly Policy[]>;
   close(): Awaitable<void>;
 }
+
+/** What of a key is compared with what a token hashes to. */
+export interface Candidate extends VerifiedApiKey {
+  readonly keyHash: string;
+}
+
+/** The candidate that the token belongs to, if it may be used. */
+export function verified(token: string, candidates: readonly Candidate[]): VerifiedApiKey | null {
+  const hash = createHash('sha256').update(token).digest();
+  const found = candidates.find(({ keyHash }) => timingSafeEqual(Buffer.from(keyHash, 'hex'), hash));
+  if (!found?.owner.enabled || (found.key.expiresAt && found.key.expiresAt <= new Date())) return null;
+  return { key: found.key, owner: found.owner };
+}
+
+export const wasUsedLately = ({ key: { lastUsedAt } }: VerifiedApiKey): boolean =>
+  lastUsedAt !== null && Date.now() - lastUsedAt.getTime() < 60_000;
 
 export const PAGE_SIZE = 50;
 /** One row more tells whether there is a next page. */

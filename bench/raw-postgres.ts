@@ -3,7 +3,7 @@
  * of jsonb and timestamptz; camelCase by a transform of the column names; `sql.begin`; `sql(rows)` for several rows.
  */
 import postgres from 'postgres';
-import type { AuditLog, Incident, NewAuditLog, NewIncident } from './library.ts';
+import type { ApiKey, AuditLog, Incident, NewAuditLog, NewIncident, Policy, Session, User } from './library.ts';
 import {
   auditRow,
   createdEntry,
@@ -13,6 +13,8 @@ import {
   pageOf,
   type RawCursor,
   type RawDriver,
+  verified,
+  wasUsedLately,
 } from './raw-driver.ts';
 
 /** Rows of one multi-row insert: the fastest, and well below the protocol's 65,534 parameters. */
@@ -24,7 +26,7 @@ export function openRawPostgres(url: string, poolSize: number): RawDriver {
     transform: { column: { from: postgres.toCamel, to: postgres.fromCamel } },
     onnotice: () => {},
   });
-  return { ...reads(sql), ...writes(sql), close: () => sql.end() };
+  return { ...reads(sql), ...writes(sql), ...authentication(sql), close: () => sql.end() };
 }
 
 function reads(sql: postgres.Sql) {
@@ -49,6 +51,56 @@ function reads(sql: postgres.Sql) {
         order by created_at desc, id desc limit ${PAGE_ROWS}`,
       );
     },
+  };
+}
+
+type Candidate = ApiKey & User & { keyHash: string; ownerId: string; ownerCreatedAt: Date };
+
+function authentication(sql: postgres.Sql) {
+  return {
+    async verifyApiKey(token: string) {
+      const rows = await sql<Candidate[]>`
+        select k.id, k.user_id, k.name, k.key_prefix, k.scopes, k.expires_at, k.last_used_at, k.created_at, k.key_hash,
+          u.id as owner_id, u.email, u.username, u.role, u.display_name, u.enabled, u.last_login_at,
+          u.created_at as owner_created_at, u.updated_at
+        from api_keys k join users u on u.id = k.user_id where k.key_prefix = ${token.slice(0, 8)}`;
+      const found = verified(
+        token,
+        rows.map(
+          ({ id, userId, name, keyPrefix, scopes, expiresAt, lastUsedAt, createdAt, keyHash, ownerId, ...owner }) => {
+            const { email, username, role, displayName, enabled, lastLoginAt, ownerCreatedAt, updatedAt } = owner;
+            return {
+              keyHash,
+              key: { id, userId, name, keyPrefix, scopes, expiresAt, lastUsedAt, createdAt },
+              owner: {
+                id: ownerId,
+                email,
+                username,
+                role,
+                displayName,
+                enabled,
+                lastLoginAt,
+                createdAt: ownerCreatedAt,
+                updatedAt,
+              },
+            };
+          },
+        ),
+      );
+      if (found && !wasUsedLately(found))
+        await sql`update api_keys set last_used_at = ${new Date()} where id = ${found.key.id}`;
+      return found;
+    },
+    async loadSession(id: string) {
+      const [row] = await sql<Session[]>`
+        select id, data, expiry_date from sessions where id = ${id} and expiry_date > ${Math.floor(Date.now() / 1000)}`;
+      return row ? { ...row, expiryDate: Number(row.expiryDate) } : null;
+    },
+    listPolicies: async () => [
+      ...(await sql<Policy[]>`
+        select id, name, description, condition, action, approval_level, priority, enabled, created_at, updated_at
+        from policies where enabled order by priority, created_at, id`),
+    ],
   };
 }
 

@@ -3,7 +3,7 @@
  * pragmas of our store.
  */
 import Database from 'better-sqlite3';
-import type { AuditLog, Incident, NewAuditLog, NewIncident } from './library.ts';
+import type { ApiKey, AuditLog, Incident, NewAuditLog, NewIncident, Policy, Session, User } from './library.ts';
 import {
   auditRow,
   createdEntry,
@@ -13,6 +13,8 @@ import {
   pageOf,
   type RawCursor,
   type RawDriver,
+  verified,
+  wasUsedLately,
 } from './raw-driver.ts';
 
 /** A row as the driver answers it: JSON and times are text. */
@@ -50,7 +52,7 @@ export function openRawSqlite(file: string): RawDriver {
     'foreign_keys = ON',
   ])
     database.pragma(pragma);
-  return { ...reads(database), ...writes(database), close: () => void database.close() };
+  return { ...reads(database), ...writes(database), ...authentication(database), close: () => void database.close() };
 }
 
 function reads(database: Database.Database) {
@@ -64,6 +66,75 @@ function reads(database: Database.Database) {
     },
     listTriage: () => pageOf(triage.all('new', 'enriching', 'high', 'critical').map(incidentOf)),
     listAfter: ({ createdAt, id }: RawCursor) => pageOf(after.all(createdAt.toISOString(), id).map(incidentOf)),
+  };
+}
+
+/** A row as the driver answers it: JSON and times are text, booleans 0 or 1. */
+type Flat<Row> = Record<keyof Row, never>;
+
+const SELECT_KEYS = `select k.id, k.user_id as userId, k.name, k.key_prefix as keyPrefix, k.scopes, k.expires_at as expiresAt,
+  k.last_used_at as lastUsedAt, k.created_at as createdAt, k.key_hash as keyHash, u.id as ownerId, u.email, u.username, u.role,
+  u.display_name as displayName, u.enabled, u.last_login_at as lastLoginAt, u.created_at as ownerCreatedAt,
+  u.updated_at as updatedAt from api_keys k join users u on u.id = k.user_id where k.key_prefix = ?`;
+
+const SELECT_POLICIES = `select id, name, description, condition, action, approval_level as approvalLevel, priority, enabled,
+  created_at as createdAt, updated_at as updatedAt from policies where enabled = 1 order by priority, created_at, id`;
+
+const time = (text: string | null) => text && new Date(text);
+
+function authentication(database: Database.Database) {
+  const candidates = database.prepare<[string], Flat<ApiKey & User & { keyHash: 1; ownerId: 1; ownerCreatedAt: 1 }>>(
+    SELECT_KEYS,
+  );
+  const use = database.prepare<[string, string]>('update api_keys set last_used_at = ? where id = ?');
+  const session = database.prepare<[string, number], Session>(
+    'select id, data, expiry_date as expiryDate from sessions where id = ? and expiry_date > ?',
+  );
+  const policies = database.prepare<[], Flat<Policy>>(SELECT_POLICIES);
+  return {
+    verifyApiKey(token: string) {
+      const rows = candidates.all(token.slice(0, 8)).map((row) => {
+        const { id, userId, name, keyPrefix, keyHash, ownerId, email, username, role, displayName } = row;
+        const { expiresAt, lastUsedAt, createdAt, lastLoginAt, ownerCreatedAt, updatedAt } = row;
+        return {
+          keyHash,
+          key: {
+            id,
+            userId,
+            name,
+            keyPrefix,
+            scopes: JSON.parse(row.scopes),
+            expiresAt: time(expiresAt) as Date | null,
+            lastUsedAt: time(lastUsedAt) as Date | null,
+            createdAt: new Date(createdAt),
+          },
+          owner: {
+            id: ownerId,
+            email,
+            username,
+            role,
+            displayName,
+            enabled: row.enabled === 1,
+            lastLoginAt: time(lastLoginAt) as Date | null,
+            createdAt: new Date(ownerCreatedAt),
+            updatedAt: new Date(updatedAt),
+          },
+        };
+      });
+      const found = verified(token, rows);
+      if (found && !wasUsedLately(found)) use.run(new Date().toISOString(), found.key.id);
+      return found;
+    },
+    loadSession: (id: string) => session.get(id, Math.floor(Date.now() / 1000)) ?? null,
+    listPolicies: () =>
+      policies.all().map(
+        (row): Policy => ({
+          ...(row as Policy),
+          enabled: row.enabled === 1,
+          createdAt: new Date(row.createdAt),
+          updatedAt: new Date(row.updatedAt),
+        }),
+      ),
   };
 }
 
