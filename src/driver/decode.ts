@@ -1,26 +1,35 @@
 import { Column, getTableColumns, getTableName, type Table } from 'drizzle-orm';
-import { DecodeError } from '../errors.ts';
+import { DecodeError, StoreError } from '../errors.ts';
 
 type Decode = (value: unknown) => unknown;
 
 /** Makes rows of a table's columns, in their order, into objects. `RowOf` is what the table's codecs produce. */
 export type RowDecoder<RowOf> = (row: readonly unknown[]) => RowOf;
 
-/** What is done to a row after its columns were decoded: it changes the row, or throws. */
-export type Refine = (row: Record<string, unknown>) => void;
+/** What is made of a column's decoded value, in the row with this id. */
+export type Refine = (value: unknown, id: string) => unknown;
+
+/** Which columns of a table are decoded, and how. */
+export interface Reading {
+  /** Their keys: they are the first columns of what is read, in this order. */
+  readonly keys: readonly string[];
+  /** Where the primary key stands in what is read. */
+  readonly idAt: number;
+  /** By the column's key. */
+  readonly refine: Readonly<Record<string, Refine | undefined>>;
+}
 
 /**
- * Writes the decoder of rows of a table: of the columns with these keys, in the order in which they are read.
+ * Writes the decoder of rows of a table.
  *
  * The decoder throws DecodeError for JSON, an enum value, a UUID or a timestamp that cannot be read: it names the table, the
  * column and the row's id, and never the content.
  */
-export function rowDecoder<RowOf>(table: Table, read: readonly string[], refine?: Refine): RowDecoder<RowOf> {
+export function rowDecoder<RowOf>(table: Table, { keys, idAt, refine }: Reading): RowDecoder<RowOf> {
   const all = getTableColumns(table);
-  const columns = read.map((key) => [key, all[key] as Column] as const); // they are keys of the table
-  const keys = columns.map(([key]) => key);
-  const decoders = columns.map(([, column]) => columnDecoder(column));
-  const idAt = columns.findIndex(([, column]) => column.primary);
+  const columns = keys.map((key) => all[key] as Column); // they are keys of the table
+  const decoders = columns.map(columnDecoder);
+  const refinements = keys.map((key) => refine[key]);
   return (row) => {
     const decoded: Record<string, unknown> = {};
     let at = 0;
@@ -28,19 +37,21 @@ export function rowDecoder<RowOf>(table: Table, read: readonly string[], refine?
       for (; at < keys.length; at++) {
         const value = row[at];
         const decode = decoders[at];
-        decoded[keys[at] as string] = value === null || !decode ? value : decode(value);
+        const plain = value === null || !decode ? value : decode(value);
+        const refined = refinements[at];
+        decoded[keys[at] as string] = refined && value !== null ? refined(plain, String(row[idAt])) : plain;
       }
     } catch (error) {
+      if (error instanceof StoreError) throw error; // a CryptoError, or the caller's own schema
       const id = row[idAt];
       throw new DecodeError(
         getTableName(table),
-        columns[at]?.[1].name ?? '',
+        columns[at]?.name ?? '',
         typeof id === 'string' && at !== idAt ? id : null,
         // a TypeError is a codec's own constant text; the JSON parser's error quotes what it read
         error instanceof TypeError ? error.message : 'is not JSON',
       );
     }
-    refine?.(decoded);
     return decoded as RowOf; // the proof in repositories/tables.ts is of exactly these codecs
   };
 }

@@ -1,5 +1,6 @@
 import type { Column, SQL, Table } from 'drizzle-orm';
 import type { Tables } from '../repositories/tables.ts';
+import type { Query } from './port.ts';
 
 /**
  * Everything that the two databases do not say alike. Repositories are written once: where a query truly differs, it is a
@@ -67,8 +68,10 @@ export interface Dialect {
   /** A change and the audit rows it leaves, all or nothing: the statements in order; the last one answers the changed rows. */
   auditedUpdate(change: AuditedUpdate): readonly SQL[];
 
-  /** Many rows, each the values of all columns in order, as the codecs encoded them: the statements, in batches. */
-  bulkInsert(rows: readonly BulkRows[]): Iterable<readonly BoundSql[]>;
+  /** How many rows one call of `bulkInsert` takes, and how many characters of text in them. */
+  readonly bulk: { readonly chunkRows: number; readonly chunkChars: number };
+  /** An insert of many rows, each the values of all columns in order, as the codecs encoded them: the statements in order. */
+  bulkInsert(rows: BulkRows): readonly Query[];
 
   /** The JSON text that a JSON column's stored value stands for, with every digit. */
   storedJson(value: unknown): string;
@@ -93,10 +96,8 @@ export interface AuditedUpdate {
 export interface BulkRows {
   readonly table: Table;
   readonly rows: readonly (readonly unknown[])[];
-}
-
-/** A statement with its values in place. */
-export interface BoundSql {
-  readonly sql: string;
-  readonly params: readonly unknown[];
+  /** The audit row of each, in the same order; empty where there are none. */
+  readonly trail: readonly (readonly unknown[])[];
+  /** Passes over rows whose id is taken, with their audit rows; then the last statement answers the ids of the others. */
+  readonly ignoreConflicts: boolean;
 }

@@ -2,6 +2,8 @@
 export interface Query {
   readonly sql: string;
   readonly params: readonly unknown[];
+  /** Runs it once for each of these lists of values, instead of `params`: what SQLite's bulk inserts are made of. */
+  readonly each?: readonly (readonly unknown[])[];
   /** It only reads: SQLite answers it on its reading connection, beside a writer. */
   readonly reads: boolean;
 }

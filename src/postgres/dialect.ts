@@ -4,8 +4,9 @@ import { foldAscii } from '../codecs/fold-ascii.ts';
 import { RawJson } from '../codecs/json.ts';
 import { fromJsonb, JSONB_MARKER, toJsonb, toJsonbString } from '../codecs/jsonb.ts';
 import { parseTimestamp } from '../codecs/timestamp.ts';
-import type { AuditedUpdate, BoundSql, BulkRows, Dialect } from '../driver/dialect.ts';
+import type { AuditedUpdate, BulkRows, Dialect } from '../driver/dialect.ts';
 import { jsonNeedle, likePattern } from '../driver/like.ts';
+import type { Query } from '../driver/port.ts';
 import { bound } from '../driver/statement.ts';
 import { isStorable } from '../model/fields.ts';
 import { asTables, type Tables } from '../repositories/tables.ts';
@@ -15,8 +16,8 @@ const writer = new PgDialect();
 const tables: Tables = asTables(schema);
 
 /** A bulk insert's statement is one JSON text: small enough for the server's memory, large enough to fill its time. */
-const BATCH_ROWS = 1000;
-const BATCH_CHARS = 4_000_000;
+const CHUNK_ROWS = 1000;
+const CHUNK_CHARS = 4_000_000;
 
 /** How the server writes a time in UTC. */
 const TIMESTAMP = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00( BC)?$/;
@@ -106,6 +107,7 @@ export const dialect: Dialect = {
   // one statement, so one round trip and no BEGIN and COMMIT; the foreign key is checked at its end
   auditedInsert: (insert, audit) => [sql`with logged as (${audit}) ${insert}`],
   auditedUpdate,
+  bulk: { chunkRows: CHUNK_ROWS, chunkChars: CHUNK_CHARS },
   bulkInsert,
   storedJson: (value) => fromJsonb(String(value)),
 };
@@ -133,40 +135,41 @@ function auditedUpdate({ table, where, first, set, audit, readsOld }: AuditedUpd
   ];
 }
 
-function* bulkInsert(targets: readonly BulkRows[]): Iterable<readonly BoundSql[]> {
-  const statements = targets.map(({ table, rows }) => {
-    const columns = Object.values(getTableColumns(table));
-    const list = columns.map(({ name }) => `"${name}"`).join(', ');
-    // jsonb_to_recordset makes SQL's NULL of JSON's null
-    const selected = columns
-      .map((column) =>
-        column.notNull && column.getSQLType() === 'jsonb'
-          ? `coalesce("${column.name}", 'null'::jsonb)`
-          : `"${column.name}"`,
-      )
-      .join(', ');
-    const record = columns.map((column) => `"${column.name}" ${column.getSQLType()}`).join(', ');
-    return {
-      sql: `insert into "${getTableName(table)}" (${list}) select ${selected} from jsonb_to_recordset($1::jsonb) as rows (${record})`,
-      write: rowWriter(columns),
-      rows,
-    };
-  });
-  const count = Math.max(...targets.map(({ rows }) => rows.length));
-  for (let start = 0; start < count; ) {
-    const texts = statements.map(() => [] as string[]);
-    let chars = 0;
-    for (let taken = 0; taken < BATCH_ROWS && chars < BATCH_CHARS && start < count; taken++, start++)
-      statements.forEach(({ rows, write }, i) => {
-        const row = rows[start];
-        if (!row) return;
-        const text = write(row);
-        chars += text.length;
-        texts[i]?.push(text);
-      });
-    yield statements.flatMap(({ sql }, i) => (texts[i]?.length ? [{ sql, params: [`[${texts[i]?.join(',')}]`] }] : []));
-  }
+function bulkInsert({ table, rows, trail, ignoreConflicts }: BulkRows): readonly Query[] {
+  const audit = tables.auditLogs;
+  const insert = insertSelect(table, '$1');
+  if (!ignoreConflicts)
+    return [
+      { sql: insert, params: [recordset(table, rows)], reads: false },
+      ...(trail.length ? [{ sql: insertSelect(audit, '$1'), params: [recordset(audit, trail)], reads: false }] : []),
+    ];
+  return [
+    {
+      sql: `with added as (${insert} on conflict do nothing returning id) ${insertSelect(audit, '$2')} where incident_id in (select id from added) returning incident_id`,
+      params: [recordset(table, rows), recordset(audit, trail)],
+      reads: false,
+    },
+  ];
 }
+
+/** An insert of the rows that stand in a JSON array. */
+function insertSelect(table: Table, parameter: string): string {
+  const columns = Object.values(getTableColumns(table));
+  const list = columns.map(({ name }) => `"${name}"`).join(', ');
+  // jsonb_to_recordset makes SQL's NULL of JSON's null
+  const selected = columns
+    .map((column) =>
+      column.notNull && column.getSQLType() === 'jsonb'
+        ? `coalesce("${column.name}", 'null'::jsonb)`
+        : `"${column.name}"`,
+    )
+    .join(', ');
+  const record = columns.map((column) => `"${column.name}" ${column.getSQLType()}`).join(', ');
+  return `insert into "${getTableName(table)}" (${list}) select ${selected} from jsonb_to_recordset(${parameter}::jsonb) as rows (${record})`;
+}
+
+const recordset = (table: Table, rows: readonly (readonly unknown[])[]) =>
+  `[${rows.map(rowWriter(Object.values(getTableColumns(table)))).join(',')}]`;
 
 /** An encoded row as the text of a JSON object. A JSON column's value is JSON already; NULL is left out. */
 function rowWriter(columns: readonly Column[]): (row: readonly unknown[]) => string {

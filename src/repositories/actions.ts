@@ -23,7 +23,7 @@ import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { type Context, columnJson, json, newId } from './context.ts';
 import { clampLimit } from './page.ts';
-import { ascending, descending } from './repository.ts';
+import { ascending, descending } from './reader.ts';
 
 /** Which actions a list holds. */
 export interface ActionFilter {

@@ -15,7 +15,7 @@ import { parse, parseId } from '../model/parse.ts';
 import { Conditions } from './conditions.ts';
 import { type Context, json, newId } from './context.ts';
 import { PlainRepository } from './plain-repository.ts';
-import { ascending, descending } from './repository.ts';
+import { ascending, descending } from './reader.ts';
 
 /** Which API keys a list holds. */
 export interface ApiKeyFilter {

@@ -14,7 +14,7 @@ import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { newId } from './context.ts';
 import { MAX_LIMIT } from './page.ts';
-import { ascending, descending } from './repository.ts';
+import { ascending, descending } from './reader.ts';
 
 /** Which approval requests a list holds. */
 export interface ApprovalFilter {

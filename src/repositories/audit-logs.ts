@@ -6,7 +6,7 @@ import { parse, parseEach } from '../model/parse.ts';
 import { Conditions } from './conditions.ts';
 import { json, newId } from './context.ts';
 import { PlainRepository } from './plain-repository.ts';
-import { ascending, descending } from './repository.ts';
+import { ascending, descending } from './reader.ts';
 
 /** Which audit entries a list holds. */
 export interface AuditLogFilter {

@@ -24,6 +24,16 @@ export class Conditions {
     return all.length ? sql` where ${sql.join(all, sql` and `)}` : sql``;
   }
 
+  /** ` and …`, or nothing: behind another condition. */
+  and(): SQL {
+    return this.#parts.length
+      ? sql` and ${sql.join(
+          this.#parts.map((part) => part.sql()),
+          sql` and `,
+        )}`
+      : sql``;
+  }
+
   add(shape: string, condition: () => SQL, values: Values = {}): this {
     this.#parts.push({ shape, sql: condition });
     Object.assign(this.#values, values);

@@ -8,7 +8,7 @@ import { parse, parseEach, parseId } from '../model/parse.ts';
 import { json, newId, secretJson } from './context.ts';
 import { SECRET_COLUMNS } from './decoders.ts';
 import { PlainRepository } from './plain-repository.ts';
-import { ascending, descending } from './repository.ts';
+import { ascending, descending } from './reader.ts';
 import type { Rows } from './tables.ts';
 
 /** The tables of named things that are edited, and switched on and off. */

@@ -21,8 +21,8 @@ export const SECRET_COLUMNS: Readonly<Partial<Record<TableName, string>>> = {
  * also what its inputs are checked against.
  */
 export class Decoders {
-  readonly #decoders = new Map<TableName, RowDecoder<never>>();
-  readonly #refinements = new Map<TableName, Refine | undefined>();
+  readonly #decoders = new Map<string, RowDecoder<never>>();
+  readonly #refinements = new Map<TableName, Readonly<Record<string, Refine>>>();
   readonly #columnKeys = new Map<TableName, readonly string[]>();
 
   constructor(
@@ -33,12 +33,17 @@ export class Decoders {
     private readonly sessionsEncrypted: boolean,
   ) {}
 
-  /** Rows as the database answers them → rows. */
-  of<Name extends TableName>(name: Name): RowDecoder<Rows[Name]> {
-    let decoder = this.#decoders.get(name);
+  /** Rows as the database answers them → rows of these columns, by their keys; all that reads answer unless they are given. */
+  of<Name extends TableName>(name: Name, keys?: readonly string[]): RowDecoder<Rows[Name]> {
+    const shape = keys ? `${name} ${keys.join()}` : name;
+    let decoder = this.#decoders.get(shape);
     if (!decoder) {
-      decoder = rowDecoder<never>(this.tables[name], this.columnKeys(name), this.refine(name));
-      this.#decoders.set(name, decoder);
+      const read = keys ?? this.columnKeys(name);
+      const key = name === 'settings' ? 'key' : 'id';
+      // what is not selected is read behind what is: the id first
+      const idAt = read.includes(key) ? read.indexOf(key) : read.length;
+      decoder = rowDecoder<never>(this.tables[name], { keys: read, idAt, refine: this.refinements(name) });
+      this.#decoders.set(shape, decoder);
     }
     return decoder as RowDecoder<Rows[Name]>;
   }
@@ -50,10 +55,11 @@ export class Decoders {
     return keys;
   }
 
-  /** What is done to a row after its columns were decoded; undefined where there is nothing to be done. */
-  refine(name: TableName): Refine | undefined {
-    if (!this.#refinements.has(name)) this.#refinements.set(name, this.#refinement(name));
-    return this.#refinements.get(name);
+  /** What is made of decoded values, by the column's key. */
+  refinements(name: TableName): Readonly<Record<string, Refine>> {
+    let refinements = this.#refinements.get(name);
+    if (!refinements) this.#refinements.set(name, (refinements = this.#refinementsOf(name)));
+    return refinements;
   }
 
   /** Checks a value for a JSON column against the caller's schema of it. @throws ValidationError */
@@ -79,40 +85,32 @@ export class Decoders {
     ]?.[key];
   }
 
-  #refinement(name: TableName): Refine | undefined {
+  #refinementsOf(name: TableName): Readonly<Record<string, Refine>> {
     const table: Table = this.tables[name];
     const tableName = getTableName(table);
-    const steps: Refine[] = [];
-    const secret = SECRET_COLUMNS[name];
-    if (secret !== undefined)
-      steps.push((row) => {
-        row[secret] = unseal(row[secret], { table: tableName, column: secret, id: keyOf(row) }, this.keys);
-      });
+    const refinements: Record<string, Refine> = {};
+    const column = SECRET_COLUMNS[name];
+    if (column !== undefined)
+      refinements[column] = (value, id) => unseal(value, { table: tableName, column, id }, this.keys);
     if (name === 'sessions')
-      steps.push((row) => {
-        row.data = openSession(row.data as Uint8Array, keyOf(row), this.keys, this.sessionsEncrypted);
-      });
+      refinements.data = (value, id) => openSession(value as Uint8Array, id, this.keys, this.sessionsEncrypted);
     if (name === 'apiKeys')
-      steps.push((row) => {
+      refinements.scopes = (value) => {
         // what a client may do hangs on it: a text would hold every part of itself as a scope
-        if (!Array.isArray(row.scopes) || !row.scopes.every((scope) => typeof scope === 'string'))
-          throw new DecodeError(tableName, 'scopes', keyOf(row), 'is not a list of texts');
-      });
-    for (const [key, column] of Object.entries(getTableColumns(table))) {
+        if (!Array.isArray(value) || !value.every((scope) => typeof scope === 'string'))
+          throw new TypeError('is not a list of texts');
+        return value;
+      };
+    for (const [key, { name: columnName }] of Object.entries(getTableColumns(table))) {
       const schema = this.schemaOf(name, key);
-      if (schema)
-        steps.push((row) => {
-          if (row[key] === null && !column.notNull) return;
-          if (name === 'actions' && key === 'result' && leaseOf(row as { result: never })) return; // not a result yet
-          row[key] = this.output(schema, row[key], tableName, column.name, keyOf(row));
-        });
+      const before = refinements[key];
+      if (!schema) continue;
+      refinements[key] = (stored, id) => {
+        const value = before ? before(stored, id) : stored;
+        if (name === 'actions' && key === 'result' && leaseOf({ result: value as never })) return value; // not a result yet
+        return this.output(schema, value, tableName, columnName, id);
+      };
     }
-    if (!steps.length) return undefined;
-    return (row) => {
-      for (const step of steps) step(row);
-    };
+    return refinements;
   }
 }
-
-/** A row's primary key. */
-const keyOf = (row: Readonly<Record<string, unknown>>) => String(row.id ?? row.key);

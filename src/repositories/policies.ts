@@ -5,7 +5,7 @@ import { parse } from '../model/parse.ts';
 import { POLICY_ACTIONS, type PolicyAction } from '../model/values.ts';
 import { Conditions } from './conditions.ts';
 import { byName, ConfigurationRepository, type ConfigurationSort } from './configuration-repository.ts';
-import { ascending } from './repository.ts';
+import { ascending } from './reader.ts';
 
 /** Which policies a list holds. */
 export interface PolicyFilter {

@@ -8,7 +8,7 @@ import { isStorable, limitedText, uuid } from '../model/fields.ts';
 import { parse } from '../model/parse.ts';
 import { Conditions } from './conditions.ts';
 import { PlainRepository } from './plain-repository.ts';
-import { ascending, descending } from './repository.ts';
+import { ascending, descending } from './reader.ts';
 
 /** Which sessions a list holds. Expired ones are never in it. */
 export interface SessionFilter {
@@ -16,8 +16,8 @@ export interface SessionFilter {
   readonly idPrefix?: string | undefined;
 }
 
-/** The orders of a list of sessions, by their expiry. */
-export type SessionSort = 'expiring_first' | 'expiring_last';
+/** The orders of a list of sessions: by their expiry, or their id. */
+export type SessionSort = 'expiring_first' | 'expiring_last' | 'id';
 
 const filterSchema = z.strictObject({ idPrefix: limitedText(256).optional() });
 
@@ -30,18 +30,10 @@ export class Sessions extends PlainRepository<'sessions', SessionFilter, Session
   protected readonly sorts = {
     expiring_first: ascending('expiryDate'),
     expiring_last: descending('expiryDate'),
+    id: ascending(),
   };
 
-  /** Reads a session; null when there is none, or it has expired. @throws CryptoError when it cannot be decrypted. */
-  override find(id: string): Promise<Session | null> {
-    return this.findWhere(
-      'load',
-      () => sql`${this.byId(this.table)} and ${this.#alive()}`,
-      () => ({ id: this.parseKey(id), now: this.#now() }),
-    );
-  }
-
-  /** The same as `find`. */
+  /** The same as `find`: null when there is none, or it has expired. @throws CryptoError when it cannot be decrypted. */
   load(id: string): Promise<Session | null> {
     return this.find(id);
   }
@@ -151,9 +143,14 @@ export class Sessions extends PlainRepository<'sessions', SessionFilter, Session
   /** @internal */
   protected conditions(filter: SessionFilter): Conditions {
     const { idPrefix } = parse(filterSchema, filter, 'filter');
-    const alive = new Conditions(this.cx.dialect).add('alive', () => this.#alive(), { now: this.#now() });
+    const alive = this.visible();
     if (idPrefix === undefined) return alive;
     return alive.add('prefix', () => this.#startsWith(), { prefix: idPrefix, length: [...idPrefix].length });
+  }
+
+  /** @internal */
+  protected override visible(): Conditions {
+    return new Conditions(this.cx.dialect).add('alive', () => this.#alive(), { now: this.#now() });
   }
 
   #alive() {

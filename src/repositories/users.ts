@@ -21,7 +21,7 @@ import { Conditions } from './conditions.ts';
 import { CHANGED, updateOptions } from './configuration-repository.ts';
 import { type Context, newId } from './context.ts';
 import { PlainRepository } from './plain-repository.ts';
-import { ascending, descending } from './repository.ts';
+import { ascending, descending } from './reader.ts';
 
 /** Which users a list holds. */
 export interface UserFilter {

@@ -2,8 +2,9 @@ import { aliasedTable, type Column, getTableColumns, getTableName, type SQL, sql
 import { SQLiteSyncDialect } from 'drizzle-orm/sqlite-core';
 import type { RawJson } from '../codecs/json.ts';
 import { parseTimestamp } from '../codecs/timestamp.ts';
-import type { AuditedUpdate, BoundSql, BulkRows, Dialect } from '../driver/dialect.ts';
+import type { AuditedUpdate, BulkRows, Dialect } from '../driver/dialect.ts';
 import { jsonNeedle, likePattern } from '../driver/like.ts';
+import type { Query } from '../driver/port.ts';
 import { bound, boundTo } from '../driver/statement.ts';
 import { isStorable } from '../model/fields.ts';
 import { asTables } from '../repositories/tables.ts';
@@ -13,7 +14,8 @@ const writer = new SQLiteSyncDialect();
 const tables = asTables(schema);
 
 /** Rows in one synchronous step of a bulk insert: about 5 ms, so that the event loop stays free in between. */
-const BATCH_ROWS = 128;
+const CHUNK_ROWS = 128;
+const CHUNK_CHARS = 1_000_000;
 
 const assignments = (table: Table, set: Readonly<Record<string, SQL>>) =>
   sql.join(
@@ -95,6 +97,7 @@ export const dialect: Dialect = {
 
   auditedInsert: (insert, audit) => [insert, audit],
   auditedUpdate,
+  bulk: { chunkRows: CHUNK_ROWS, chunkChars: CHUNK_CHARS },
   bulkInsert,
   storedJson: String,
 };
@@ -119,16 +122,30 @@ function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): read
   ];
 }
 
-function* bulkInsert(targets: readonly BulkRows[]): Iterable<readonly BoundSql[]> {
-  const statements = targets.map(({ table, rows }) => ({
-    rows,
-    sql: `insert into "${getTableName(table)}" values (${Object.keys(getTableColumns(table))
-      .map(() => '?')
-      .join(', ')})`,
-  }));
-  const longest = Math.max(...targets.map(({ rows }) => rows.length));
-  for (let start = 0; start < longest; start += BATCH_ROWS)
-    yield statements.flatMap(({ sql, rows }) =>
-      rows.slice(start, start + BATCH_ROWS).map((params) => ({ sql, params })),
-    );
+function bulkInsert({ table, rows, trail, ignoreConflicts }: BulkRows): readonly Query[] {
+  const audit = tables.auditLogs;
+  const insert = `insert into "${getTableName(table)}" values (${marks(table)})`;
+  if (!ignoreConflicts)
+    return [
+      { sql: insert, params: [], each: rows, reads: false },
+      { sql: `insert into "audit_logs" values (${marks(audit)})`, params: [], each: trail, reads: false },
+    ];
+  // each audit row right behind its row: only if that was inserted
+  const log = `insert into "audit_logs" select ${marks(audit)} where changes() = 1`;
+  return [
+    ...rows.flatMap((params, i) => [
+      { sql: `${insert} on conflict do nothing`, params, reads: false },
+      { sql: log, params: trail[i] ?? [], reads: false },
+    ]),
+    {
+      sql: 'select incident_id from audit_logs where id in (select value from json_each(?))',
+      params: [JSON.stringify(trail.map(([id]) => id))],
+      reads: false,
+    },
+  ];
 }
+
+const marks = (table: Table) =>
+  Object.keys(getTableColumns(table))
+    .map(() => '?')
+    .join(', ');

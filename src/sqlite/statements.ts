@@ -10,8 +10,12 @@ export class Statements {
 
   constructor(private readonly database: Sqlite.Database) {}
 
-  run({ sql, params }: Query): Result {
+  run({ sql, params, each }: Query): Result {
     const statement = this.#prepare(sql);
+    if (each) {
+      for (const values of each) statement.run(...values);
+      return { rows: [], count: each.length };
+    }
     if (!statement.reader) return { rows: [], count: statement.run(...params).changes };
     const rows = statement.all(...params);
     return { rows, count: rows.length };

@@ -120,11 +120,18 @@ contract('sessions', (subject) => {
     await store.sessions.create({ id: `listX%${newId()}`, data: ALL_BYTES, expiryDate });
     expect(await store.sessions.count({ idPrefix: prefix })).toBe(25);
     const seen: number[] = [];
-    for await (const { data } of store.sessions.stream({ idPrefix: prefix }, { batchSize: 4 }))
-      seen.push(data[0] as number);
-    expect(seen).toHaveLength(25);
+    let after: string | null = null;
+    do {
+      const page = await store.sessions.list({ idPrefix: prefix }, { limit: 4, after });
+      for (const { data } of page.items) seen.push(data[0] as number);
+      after = page.next;
+    } while (after);
     expect(new Set(seen).size).toBe(25);
-    expect(seen.map((i) => i % 2)).toEqual(seen.map((i) => i % 2).sort());
+    expect(seen.map((i) => i % 2)).toEqual(seen.map((i) => i % 2).toSorted());
+    const ids: string[] = [];
+    for await (const { id } of store.sessions.stream({ idPrefix: prefix }, { batchSize: 4 })) ids.push(id);
+    expect(ids).toHaveLength(25);
+    expect(ids).toEqual(ids.toSorted());
     expect(await store.sessions.deleteByPrefix(prefix)).toBe(25);
     expect(await store.sessions.count({ idPrefix: prefix })).toBe(0);
   });
