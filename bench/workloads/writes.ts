@@ -12,6 +12,7 @@ const BACK: Move = { from: 'enriching', to: 'new' };
 
 export const writeWorkloads = (setting: Setting): readonly Workload[] => [
   insert(setting),
+  insertAtOnce(setting),
   create(setting),
   transition(setting),
 ];
@@ -36,6 +37,30 @@ function insert({ ours, raw, ids }: Setting): Workload {
       const [mine, theirs] = [await ours.auditLogs.append(log(0)), await raw.appendAudit(log(0))];
       assert.deepEqual(lasting(mine), lasting(theirs));
       for (const one of [mine, theirs]) assert.deepEqual(await ours.auditLogs.get(one.id), one);
+    },
+  };
+}
+
+/** Callers that write at the same moment, such as ingest workers of one process. */
+const CALLERS = 32;
+
+function insertAtOnce({ ours, raw, ids }: Setting): Workload {
+  const id = cycle(ids);
+  const log = (index: number): NewAuditLog => ({
+    incidentId: id(index),
+    action: 'comment_added',
+    details: { comment: 'seen before' },
+  });
+  const callers = Array.from({ length: CALLERS }, (_, i) => i);
+  return {
+    name: `${CALLERS} inserts at once`,
+    aim: ours.dialect === 'sqlite' ? 0.2 : 1.3,
+    operations: 3,
+    raw: async (index) => Promise.all(callers.map((i) => raw.appendAudit(log(index * CALLERS + i)))),
+    ours: (index) => Promise.all(callers.map((i) => ours.auditLogs.append(log(index * CALLERS + i)))),
+    async verify() {
+      const all = await Promise.all(callers.map((i) => ours.auditLogs.append(log(i))));
+      for (const one of all) assert.deepEqual(await ours.auditLogs.get(one.id), one);
     },
   };
 }

@@ -15,6 +15,7 @@ import { backoff } from '../driver/retry.ts';
 import { BusyError, ClosedError, TransactionAbortedError } from '../errors.ts';
 import { Breath } from './breath.ts';
 import { classify, isBusy } from './errors.ts';
+import { type Committing, commitTogether, type Outcome, runAll, settle, type Write } from './group-commit.ts';
 import { Statements } from './statements.ts';
 
 /** The longest wait between two tries for a lock: short, since SQLite has no queue that would keep our place. */
@@ -33,6 +34,9 @@ export class SqliteConnection implements Connection {
   readonly #commits: Sqlite.Statement;
   readonly #rollsBack: Sqlite.Statement;
   readonly #breath = new Breath();
+  readonly #committing: Committing;
+  /** Writes that wait for their turn, while others may join them. */
+  #gathering: Write[] | undefined;
   #closed = false;
 
   /** @param reader a second, read-only connection to the same file; none for `:memory:`. */
@@ -47,11 +51,22 @@ export class SqliteConnection implements Connection {
     this.#begins = writer.prepare('begin immediate');
     this.#commits = writer.prepare('commit');
     this.#rollsBack = writer.prepare('rollback');
+    this.#committing = {
+      writer,
+      statements: this.#writing,
+      begins: this.#begins,
+      commits: this.#commits,
+      rollsBack: this.#rollsBack,
+      saves: writer.prepare('savepoint one'),
+      releases: writer.prepare('release one'),
+      undoes: writer.prepare('rollback to one'),
+    };
   }
 
   exec(query: Query): Promise<Result> {
     const reading = this.#reading;
-    if (!query.reads || !reading) return this.#exclusively(() => this.#patiently(() => this.#writing.run(query)));
+    if (!query.reads) return this.#write([query]);
+    if (!reading) return this.#behindWrites(() => this.#patiently(() => this.#writing.run(query)));
     if (this.#closed || this.#breath.isDue()) return this.#readLater(reading, query);
     // not async: under AsyncLocalStorage, which transactions use, a promise costs as much as a part of the read (Node 20, 22)
     try {
@@ -68,25 +83,12 @@ export class SqliteConnection implements Connection {
   }
 
   batch(queries: readonly Query[]): Promise<Result> {
-    // synchronous from BEGIN to COMMIT; when another process is in the way, all of it is done again
-    return this.#exclusively(() =>
-      this.#patiently(() => {
-        this.#begins.run();
-        try {
-          const result = runAll(this.#writing, queries);
-          this.#commits.run();
-          return result;
-        } catch (error) {
-          this.#rollback();
-          throw error;
-        }
-      }),
-    );
+    return this.#write(queries);
   }
 
   /** SQLite's transactions are always serializable. */
   transaction<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
-    return this.#exclusively(() => this.#transact(work));
+    return this.#behindWrites(() => this.#transact(work));
   }
 
   /**
@@ -94,7 +96,7 @@ export class SqliteConnection implements Connection {
    * cascade its DROP TABLE into the children (drizzle-orm#5782). No other write gets in between.
    */
   transactionWithoutForeignKeys<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
-    return this.#exclusively(async () => {
+    return this.#behindWrites(async () => {
       this.writer.pragma('foreign_keys = OFF');
       try {
         return await this.#transact(work);
@@ -118,11 +120,48 @@ export class SqliteConnection implements Connection {
   }
 
   close(): Promise<void> {
+    this.#gathering = undefined; // no more writes join those that still happen
     return this.#lock.run(async () => {
       this.#closed = true;
       await this.#breath.take(); // reads that wait for the loop's turn come first
       this.reader?.close();
       this.writer.close();
+    });
+  }
+
+  /**
+   * A write of known statements. Those that wait for the writer at the same moment share one transaction, and so one flush of
+   * the disk; a lone one has its own. Each is acknowledged after the commit, and fails alone.
+   */
+  #write(queries: readonly Query[]): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const write: Write = { queries, resolve, reject };
+      if (this.#gathering) this.#gathering.push(write);
+      else {
+        const group = [write];
+        this.#gathering = group;
+        this.#schedule(group);
+      }
+    });
+  }
+
+  /** What is not such a write comes after those that are waiting, and before those that come later. */
+  #behindWrites<T>(work: () => T | Promise<T>): Promise<T> {
+    this.#gathering = undefined;
+    return this.#exclusively(work);
+  }
+
+  #schedule(group: Write[]): void {
+    const deliver = (outcomes: readonly Outcome[]) => {
+      for (const [i, outcome] of outcomes.entries()) settle(group[i] as Write, outcome); // there is one for each
+      if (outcomes.length < group.length) this.#schedule(group.slice(outcomes.length));
+    };
+    this.#exclusively(() => {
+      if (this.#gathering === group) this.#gathering = undefined;
+      const outcomes = this.#patiently(() => commitTogether(this.#committing, group));
+      return outcomes instanceof Promise ? outcomes.then(deliver) : deliver(outcomes); // at once where nothing is in the way
+    }).catch((error) => {
+      for (const { reject } of group) reject(error); // those that are settled already stay so
     });
   }
 
@@ -204,10 +243,4 @@ function classified<T>(step: () => T): T {
   } catch (error) {
     throw classify(error);
   }
-}
-
-function runAll(statements: Statements, queries: readonly Query[]): Result {
-  let result: Result = { rows: [], count: 0 };
-  for (const query of queries) result = statements.run(query);
-  return result;
 }
