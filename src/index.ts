@@ -81,21 +81,30 @@ export type {
 export * from './model/values.ts';
 export { type OpenOptions, openStore } from './open.ts';
 export type { Migrations, PostgresOptions, SqliteOptions, StoreOptions } from './options.ts';
-export type { ActionFilter, ActionSort, Actions, Claimed, ClaimOptions, Outcome } from './repositories/actions.ts';
+export type {
+  ActionFilter,
+  ActionSort,
+  ActionStats,
+  Actions,
+  Claimed,
+  ClaimOptions,
+  Outcome,
+} from './repositories/actions.ts';
 export type { ApiKeyFilter, ApiKeySort, ApiKeys, RotateOptions, VerifyOptions } from './repositories/api-keys.ts';
-export type { ApprovalFilter, ApprovalSort } from './repositories/approval-requests.ts';
+export type { ApprovalFilter, ApprovalSort, ApprovalStats } from './repositories/approval-requests.ts';
 export type { Approvals } from './repositories/approvals.ts';
 export type { AuditLogFilter, AuditLogSort, AuditLogs } from './repositories/audit-logs.ts';
 export type { BulkOptions, Many } from './repositories/bulk.ts';
 export type { ConfigurationSort } from './repositories/configuration-repository.ts';
-export type { ConnectorFilter, Connectors } from './repositories/connectors.ts';
+export type { ConnectorFilter, ConnectorStats, Connectors } from './repositories/connectors.ts';
+export type { Durations } from './repositories/durations.ts';
 export type { IncidentFilter } from './repositories/incident-filter.ts';
-export type { IncidentSort, IncidentStats, IncidentSummary, Incidents } from './repositories/incidents.ts';
+export type { IncidentDay, IncidentSort, IncidentStats, IncidentSummary, Incidents } from './repositories/incidents.ts';
 export type { NotificationChannelFilter, NotificationChannels } from './repositories/notification-channels.ts';
 export type { CursorOptions, NumberedOptions, NumberedPage, Page } from './repositories/page.ts';
 export type { PlaybookFilter, Playbooks } from './repositories/playbooks.ts';
 export type { Policies, PolicyFilter, PolicySort } from './repositories/policies.ts';
-export type { StreamOptions } from './repositories/reader.ts';
+export type { EstimatedCount, StreamOptions } from './repositories/reader.ts';
 export type { Selection } from './repositories/repository.ts';
 export type { SessionFilter, SessionSort, Sessions } from './repositories/sessions.ts';
 export type { Settings } from './repositories/settings.ts';

@@ -56,6 +56,13 @@ export interface Dialect {
   /** The text at a path in a JSON column; null where there is none. Compared byte by byte. */
   jsonText(column: Column, path: readonly string[]): SQL;
 
+  /** The day of a timestamp column in UTC, as `YYYY-MM-DD`. */
+  day(column: Column): SQL;
+  /** Whole milliseconds from one time to another; both as this database stores them. */
+  millisecondsBetween(from: SQL | Column, to: SQL | Column): SQL;
+  /** What answers about how many rows a SELECT has, and how that answer is read; undefined where counting is as cheap. */
+  readonly estimate: { readonly of: (select: SQL) => SQL; readonly read: (value: unknown) => number } | undefined;
+
   /** A JSON object made in the database. */
   object(members: Readonly<Record<string, SQL>>): SQL;
   /** A text or enum expression as a JSON string; SQL NULL as JSON null. */

@@ -95,6 +95,16 @@ export const dialect: Dialect = {
   merge: (column, name) => sql`${column} || ${bound(name, (pairs: Pairs) => toJsonb(objectOf(pairs)))}::jsonb`,
   jsonText: (column, path) => sql`(${column} #>> ${sql.raw(`'{${path.join(',')}}'`)}) collate "C"`,
 
+  day: (column) => sql`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD')`,
+  millisecondsBetween: (from, to) => sql`round(extract(epoch from (${to} - ${from})) * 1000)`,
+  estimate: {
+    of: (select) => sql`explain (format json) ${select}`,
+    read: (value) => {
+      const [plan] = JSON.parse(String(value)) as [{ Plan: { 'Plan Rows': number } }];
+      return plan.Plan['Plan Rows'];
+    },
+  },
+
   object: (members) =>
     sql`jsonb_build_object(${sql.join(
       Object.entries(members).flatMap(([key, value]) => [sql.raw(`'${key}'`), value]),

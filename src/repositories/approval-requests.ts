@@ -1,5 +1,6 @@
 import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
 import { z } from 'zod';
+import { parseTimestamp } from '../codecs/timestamp.ts';
 import type { Approval } from '../model/approval.ts';
 import { oneOrMany, uuid } from '../model/fields.ts';
 import { parse, parseId } from '../model/parse.ts';
@@ -13,6 +14,7 @@ import { entry } from './audit.ts';
 import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { newId } from './context.ts';
+import { type Durations, durationColumns, durationsOf, ranked } from './durations.ts';
 import { MAX_LIMIT } from './page.ts';
 import { ascending, descending } from './reader.ts';
 
@@ -24,6 +26,18 @@ export interface ApprovalFilter {
   readonly actionId?: string | undefined;
   /** Expires before this time. */
   readonly expiresBefore?: Date | undefined;
+  /** Requested at this time or later. */
+  readonly since?: Date | undefined;
+  /** Requested before this time. */
+  readonly until?: Date | undefined;
+}
+
+/** How a level of approval keeps up. */
+export interface ApprovalStats {
+  readonly pending: number;
+  /** When the request was made that waits the longest; null when none waits. */
+  readonly oldestPending: Date | null;
+  readonly decided: Durations;
 }
 
 /** The orders of a list of approval requests, by the time of the request. */
@@ -35,6 +49,8 @@ const filterSchema = z.strictObject({
   incidentId: uuid.optional(),
   actionId: uuid.optional(),
   expiresBefore: z.date().optional(),
+  since: z.date().optional(),
+  until: z.date().optional(),
 });
 
 /**
@@ -61,6 +77,40 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
       if (actionId === undefined) return overdue;
       return sql`${overdue} and ${action} = ${this.cx.dialect.value(this.table.actionId, 'action_id')}`;
     });
+  }
+
+  /**
+   * What waits for each level, and how long its decisions took, from the request on: of the requests that fit the filter, in one
+   * statement. Requests that expired count in neither.
+   */
+  async stats(filter: ApprovalFilter = {}): Promise<Readonly<Record<ApprovalLevel, ApprovalStats>>> {
+    const conditions = this.conditions(filter);
+    const { dialect, driver } = this.cx;
+    const { approvalLevel, status, requestedAt, decidedAt } = this.table;
+    const statement = this.read(`stats ${conditions.shape}`, () => {
+      const decided = sql`${status} in ('approved', 'denied')`;
+      const rows = sql`select ${approvalLevel} as level, ${status} as status, ${requestedAt} as requested_at, case when ${decided} then ${dialect.millisecondsBetween(requestedAt, decidedAt)} end as ms from ${this.table}${conditions.where()}`;
+      const pending = sql`case when status = 'pending' then 1 else 0 end`;
+      return sql`select level, sum(${pending}), min(case when status = 'pending' then requested_at end), ${durationColumns} from (select level, status, requested_at, ms, ${ranked(sql`level, ms is null`)} from (${rows}) as requests) as ordered group by level`;
+    });
+    const { rows } = await driver.exec(statement.query(conditions.values));
+    const none: ApprovalStats = { pending: 0, oldestPending: null, decided: durationsOf([]) };
+    const stats = Object.fromEntries(APPROVAL_LEVELS.map((level) => [level, none])) as Record<
+      ApprovalLevel,
+      ApprovalStats
+    >;
+    for (const [level, pending, oldest, ...durations] of rows as [
+      ApprovalLevel,
+      unknown,
+      string | null,
+      ...unknown[],
+    ][])
+      stats[level] = {
+        pending: Number(pending),
+        oldestPending: oldest === null ? null : parseTimestamp(oldest),
+        decided: durationsOf(durations),
+      };
+    return stats;
   }
 
   /** Lets the undecided requests of an action expire, within the transaction that settles it. @internal */
@@ -104,14 +154,16 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
 
   /** @internal */
   protected conditions(filter: ApprovalFilter): Conditions {
-    const { status, level, incidentId, actionId, expiresBefore } = parse(filterSchema, filter, 'filter');
+    const { status, level, incidentId, actionId, expiresBefore, since, until } = parse(filterSchema, filter, 'filter');
     const t = this.table;
     return new Conditions(this.cx.dialect)
       .oneOf(t.status, status)
       .oneOf(t.approvalLevel, level)
       .oneOf(t.incidentId, incidentId)
       .oneOf(t.actionId, actionId)
-      .before(t.expiresAt, expiresBefore);
+      .before(t.expiresAt, expiresBefore)
+      .from(t.requestedAt, since)
+      .before(t.requestedAt, until);
   }
 
   /** Lets pending requests expire, a batch at a time; answers how many there were. */

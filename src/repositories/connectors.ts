@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { z } from 'zod';
+import { parseTimestamp } from '../codecs/timestamp.ts';
 import {
   type Connector,
   type ConnectorPatch,
@@ -21,6 +22,17 @@ export interface ConnectorFilter {
   readonly enabled?: boolean | undefined;
   /** Without regard to the case of ASCII letters; `%`, `_` and `\` mean themselves. */
   readonly nameContains?: string | undefined;
+}
+
+/** How the connectors do. */
+export interface ConnectorStats {
+  readonly total: number;
+  readonly enabled: number;
+  readonly byStatus: Readonly<Record<ConnectorStatus, number>>;
+  /** Those whose health was never checked. */
+  readonly unchecked: number;
+  /** The health check that is the longest ago; null when there was none. */
+  readonly oldestCheck: Date | null;
 }
 
 const filterSchema = z.strictObject({
@@ -82,6 +94,37 @@ export class Connectors<S = NoSchemas> extends ConfigurationRepository<
       where: sql`(${lastHealthCheck} is null or ${dialect.notAfter(lastHealthCheck, 'at')})`,
     });
     return row ?? this.get(key);
+  }
+
+  /** How the connectors that fit the filter were last seen, in one statement. Statuses without one count 0. */
+  async stats(filter: ConnectorFilter = {}): Promise<ConnectorStats> {
+    const conditions = this.conditions(filter);
+    const { dialect, driver } = this.cx;
+    const { status, enabled, lastHealthCheck } = this.table;
+    const statement = this.read(
+      `stats ${conditions.shape}`,
+      () =>
+        sql`select ${status}, count(*), sum(case when ${enabled} = ${dialect.value(enabled, 'on')} then 1 else 0 end), sum(case when ${lastHealthCheck} is null then 1 else 0 end), min(${lastHealthCheck}) from ${this.table}${conditions.where()} group by ${status}`,
+    );
+    const { rows } = await driver.exec(statement.query({ ...conditions.values, on: true }));
+    const byStatus = Object.fromEntries(CONNECTOR_STATUSES.map((one) => [one, 0])) as Record<ConnectorStatus, number>;
+    let [total, on, unchecked] = [0, 0, 0];
+    let oldestCheck: Date | null = null;
+    for (const [one, count, enabledCount, never, oldest] of rows as [
+      ConnectorStatus,
+      unknown,
+      unknown,
+      unknown,
+      string | null,
+    ][]) {
+      byStatus[one] += Number(count);
+      total += Number(count);
+      on += Number(enabledCount);
+      unchecked += Number(never);
+      const at = oldest === null ? null : parseTimestamp(oldest);
+      if (at && (!oldestCheck || at < oldestCheck)) oldestCheck = at;
+    }
+    return { total, enabled: on, byStatus, unchecked, oldestCheck };
   }
 
   /** @internal */

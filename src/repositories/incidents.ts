@@ -26,6 +26,7 @@ import { AuditedRepository, type Change } from './audited-repository.ts';
 import { type BulkOptions, insertAll, type Many } from './bulk.ts';
 import type { Conditions } from './conditions.ts';
 import { columnJson, json, newId } from './context.ts';
+import { type Durations, durationColumns, durationsOf, ranked } from './durations.ts';
 import { type IncidentFilter, incidentConditions } from './incident-filter.ts';
 import { encodeIncident, fullAnalysis, fullEnrichment } from './new-incident.ts';
 import { ascending, descending } from './reader.ts';
@@ -38,6 +39,14 @@ export type IncidentSort = 'newest' | 'oldest' | 'recently_updated' | 'least_rec
 export interface IncidentStats {
   readonly total: number;
   readonly byStatus: Readonly<Record<IncidentStatus, number>>;
+  readonly bySeverity: Readonly<Record<Severity, number>>;
+}
+
+/** How many incidents were created on a day. */
+export interface IncidentDay {
+  /** `YYYY-MM-DD`, in UTC. */
+  readonly day: string;
+  readonly total: number;
   readonly bySeverity: Readonly<Record<Severity, number>>;
 }
 
@@ -319,6 +328,53 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
       total += Number(count);
     }
     return { total, byStatus, bySeverity };
+  }
+
+  /** Counts the incidents that fit the filter, by the day (UTC) on which they were created, in one statement. Days without one are left out. */
+  async statsByDay(filter: IncidentFilter = {}): Promise<readonly IncidentDay[]> {
+    const conditions = this.conditions(filter);
+    const { createdAt, severity } = this.table;
+    const day = this.cx.dialect.day(createdAt);
+    const statement = this.read(
+      `by day ${conditions.shape}`,
+      () =>
+        sql`select ${day}, ${severity}, count(*) from ${this.table}${conditions.where()} group by ${day}, ${severity} order by 1`,
+    );
+    const { rows } = await this.cx.driver.exec(statement.query(conditions.values));
+    const days = new Map<string, { day: string; total: number; bySeverity: Record<Severity, number> }>();
+    for (const [on, withSeverity, count] of rows as [string, Severity, unknown][]) {
+      const entry = days.get(on) ?? { day: on, total: 0, bySeverity: zeros(SEVERITIES) };
+      days.set(on, entry);
+      entry.total += Number(count);
+      entry.bySeverity[withSeverity] += Number(count);
+    }
+    return [...days.values()];
+  }
+
+  /**
+   * How long incidents took from their creation until the trail first says that they were resolved, a false positive, or closed: of
+   * those that fit the filter, in one statement. With `resolvedSince`, of those where that happened then or later.
+   */
+  async timeToResolve(
+    filter: IncidentFilter = {},
+    options: { readonly resolvedSince?: Date | undefined } = {},
+  ): Promise<Durations> {
+    const { resolvedSince } = parse(z.strictObject({ resolvedSince: z.date().optional() }), options);
+    const conditions = this.conditions(filter);
+    const { dialect, driver } = this.cx;
+    const { auditLogs } = dialect.tables;
+    const statement = this.read(`time to resolve ${conditions.shape}${resolvedSince ? ' since' : ''}`, () => {
+      const to = dialect.jsonText(auditLogs.details, ['to']);
+      const since = resolvedSince
+        ? sql` having min(${auditLogs.createdAt}) >= ${dialect.value(auditLogs.createdAt, 'resolved_since')}`
+        : sql``;
+      const ends = sql`select ${auditLogs.incidentId} as incident_id, min(${auditLogs.createdAt}) as ended from ${auditLogs} where ${auditLogs.action} = 'status_changed' and ${to} in ('resolved', 'false_positive', 'closed') group by ${auditLogs.incidentId}${since}`;
+      const { id, createdAt } = this.table;
+      const ms = dialect.millisecondsBetween(createdAt, sql`ended`);
+      return sql`select ${durationColumns} from (select ms, ${ranked()} from (select ${ms} as ms from ${this.table} inner join (${ends}) as ends on ends.incident_id = ${id}${conditions.where()}) as took) as ordered`;
+    });
+    const { rows } = await driver.exec(statement.query({ ...conditions.values, resolved_since: resolvedSince }));
+    return durationsOf(rows[0] ?? []);
   }
 
   /** @internal */

@@ -1,9 +1,11 @@
 import { inspect } from 'node:util';
 import { type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
+import { z } from 'zod';
 import type { RowDecoder } from '../driver/decode.ts';
 import type { Result } from '../driver/port.ts';
 import { bound, type Statement, type Values } from '../driver/statement.ts';
 import { NotFoundError } from '../errors.ts';
+import { parse } from '../model/parse.ts';
 import type { Conditions } from './conditions.ts';
 import type { Context } from './context.ts';
 import {
@@ -41,6 +43,15 @@ export interface StreamOptions<Sort extends string> {
   /** Rows read at once: 500 by default, 1,000 at most. */
   readonly batchSize?: number | undefined;
 }
+
+/** A count that may be no more than what the database expects. */
+export interface EstimatedCount {
+  readonly count: number;
+  /** False where it was counted. */
+  readonly estimated: boolean;
+}
+
+const countOptions = z.strictObject({ estimate: z.boolean().optional() });
 
 /** What a reader is told of its table: a repository tells its own. */
 export interface Source<Filter extends object, Sort extends string> {
@@ -126,9 +137,26 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     return this.#numbered(this.source.conditions(filter), options.sort ?? this.#defaultSort(), options);
   }
 
-  /** Counts the rows that fit the filter, exactly. */
-  async count(filter: Filter = {} as Filter): Promise<number> {
-    return this.#count(this.source.conditions(filter));
+  /**
+   * Counts the rows that fit the filter, exactly. With `estimate`, PostgreSQL answers what its planner expects, at once however large
+   * the table is; SQLite counts.
+   */
+  async count(filter?: Filter): Promise<number>;
+  async count(filter: Filter, options: { readonly estimate: true }): Promise<EstimatedCount>;
+  async count(
+    filter: Filter = {} as Filter,
+    options?: { readonly estimate?: boolean },
+  ): Promise<number | EstimatedCount> {
+    const { estimate } = parse(countOptions, options ?? {});
+    const conditions = this.source.conditions(filter);
+    const { estimate: estimator } = this.cx.dialect;
+    if (!estimate) return this.#count(conditions);
+    if (!estimator) return { count: await this.#count(conditions), estimated: false };
+    const statement = this.read(`estimate ${conditions.shape}`, () =>
+      estimator.of(sql`select 1 from ${this.table}${conditions.where()}`),
+    );
+    const { rows } = await this.cx.driver.exec(statement.query(conditions.values));
+    return { count: estimator.read(rows[0]?.[0]), estimated: true };
   }
 
   /**

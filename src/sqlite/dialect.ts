@@ -87,6 +87,11 @@ export const dialect: Dialect = {
   },
   jsonText: (column, path) => sql`${column} ->> ${sql.raw(`'$.${path.join('.')}'`)}`,
 
+  day: (column) => sql`date(${column})`,
+  millisecondsBetween: (from, to) =>
+    sql`cast(round((unixepoch(${to}, 'subsec') - unixepoch(${from}, 'subsec')) * 1000) as integer)`,
+  estimate: undefined,
+
   object: (members) =>
     sql`json_object(${sql.join(
       Object.entries(members).flatMap(([key, value]) => [sql.raw(`'${key}'`), value]),
