@@ -5,6 +5,7 @@ export { RawJson, rawJson } from './codecs/json.ts';
 export { generateKey, type Keys } from './codecs/key-ring.ts';
 export { Secret, secret } from './codecs/secret.ts';
 export type { Isolation } from './driver/port.ts';
+export type { SearchIndexStatus } from './driver/search-index.ts';
 export * from './errors.ts';
 export type { MigrationStatus } from './migrations/migrator.ts';
 export type { Action, ActionTarget, ActionType, ClaimedAction, Lease, NewAction } from './model/action.ts';
@@ -110,4 +111,5 @@ export type { SessionFilter, SessionSort, Sessions } from './repositories/sessio
 export type { Settings } from './repositories/settings.ts';
 export type { NewAdmin, UserFilter, UserSort, Users } from './repositories/users.ts';
 export type { RotateSecretsOptions, SecretFailure, SecretRotation } from './rotation.ts';
+export type { SearchIndex, SearchIndexOptions } from './search-index.ts';
 export type { Handle, Store, TransactionOptions } from './store.ts';

@@ -15,7 +15,7 @@ import { ApiKeys } from './repositories/api-keys.ts';
 import { Approvals } from './repositories/approvals.ts';
 import { AuditLogs } from './repositories/audit-logs.ts';
 import { Connectors } from './repositories/connectors.ts';
-import type { Context, StoreSettings } from './repositories/context.ts';
+import { type Context, Searchable, type StoreSettings } from './repositories/context.ts';
 import { Decoders } from './repositories/decoders.ts';
 import { Incidents } from './repositories/incidents.ts';
 import { NotificationChannels } from './repositories/notification-channels.ts';
@@ -25,6 +25,7 @@ import { Sessions } from './repositories/sessions.ts';
 import { Settings } from './repositories/settings.ts';
 import { Users } from './repositories/users.ts';
 import { type RotateSecretsOptions, rotateSecrets, type SecretRotation } from './rotation.ts';
+import { SearchIndex } from './search-index.ts';
 
 /** The options of `transaction`. */
 export interface TransactionOptions {
@@ -127,6 +128,8 @@ export interface StoreParts {
 
 /** An open database. Close it when it is no longer needed, or open it with `await using`. */
 export class Store<J = NoSchemas> extends Handle<J> implements AsyncDisposable {
+  /** The optional index of `search`. */
+  readonly searchIndex: SearchIndex;
   readonly #connection: Connection;
   readonly #migrator: Migrator;
   #closing: Promise<void> | undefined;
@@ -138,6 +141,7 @@ export class Store<J = NoSchemas> extends Handle<J> implements AsyncDisposable {
       driver: guard(connection),
       inTransaction: false,
       statements: new StatementCache(dialect),
+      searchable: new Searchable(dialect.searchIndex),
       decoders: new Decoders(
         dialect.tables,
         settings.schemas,
@@ -148,6 +152,12 @@ export class Store<J = NoSchemas> extends Handle<J> implements AsyncDisposable {
       settings,
     });
     this.#connection = connection;
+    this.searchIndex = new SearchIndex(
+      dialect.searchIndex,
+      this.cx.driver,
+      () => this.#checkUsable(),
+      () => this.cx.searchable.forget(),
+    );
     this.#migrator = migrator;
   }
 

@@ -1,6 +1,13 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { ConfigurationError, DriverMissingError, isStoreError, MigrationError, type Store } from '../index.ts';
+import {
+  ConfigurationError,
+  DriverMissingError,
+  isStoreError,
+  MigrationError,
+  type SearchIndexStatus,
+  type Store,
+} from '../index.ts';
 import { openStore } from '../open.ts';
 import { maskUrl } from './mask-url.ts';
 
@@ -18,8 +25,10 @@ const program = new Command('tw-db')
   .exitOverride()
   .addHelpText('after', '\nExit codes: 0 done, 1 refused by the database, 2 bad call, 3 migrations pending (status).');
 
-const command = (name: string, description: string) =>
-  program
+const command = (name: string, description: string) => subcommand(program, name, description);
+
+const subcommand = (parent: Command, name: string, description: string) =>
+  parent
     .command(name)
     .description(description)
     .option('--database-url <url>', 'sqlite:path or postgres://…; DATABASE_URL unless it is given')
@@ -48,6 +57,35 @@ command('status', 'Tells which migrations are applied and which are pending.').a
     return pending.length ? EXIT.pending : EXIT.done;
   }),
 );
+
+const searchIndex = program
+  .command('search-index')
+  .description('Looks after the optional trigram index of searches in incidents.')
+  .exitOverride();
+
+for (const [name, description] of [
+  ['enable', 'Makes the index, or goes on making it, while others read and write.'],
+  ['disable', 'Removes the index; searches go on without it.'],
+  ['status', 'Tells whether the index is there, and how large it is.'],
+] as const)
+  subcommand(searchIndex, name, description).action((options: Options) =>
+    run(options, async (store, database) => {
+      if (name === 'disable') await store.searchIndex.disable();
+      const status =
+        name === 'enable'
+          ? await store.searchIndex.enable({ onProgress: (soFar) => progress(options, soFar) })
+          : await store.searchIndex.status();
+      const size = status.bytes === null ? '' : `, ${(status.bytes / 2 ** 20).toFixed(1)} MiB`;
+      print(options, { database, ...status }, [`${database}: the search index is ${status.state}${size}`]);
+      return EXIT.done;
+    }),
+  );
+
+/** A line that is written over: only where someone watches. */
+function progress({ json }: Options, { indexed, total }: SearchIndexStatus): void {
+  if (json || !process.stderr.isTTY || indexed === null) return;
+  process.stderr.write(`\r${indexed.toLocaleString('en')} of ${(total ?? indexed).toLocaleString('en')} incidents `);
+}
 
 async function run(options: Options, work: (store: Store, database: string) => Promise<number>): Promise<void> {
   const url = options.databaseUrl ?? process.env.DATABASE_URL;

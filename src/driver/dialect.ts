@@ -1,6 +1,7 @@
 import type { Column, SQL, Table } from 'drizzle-orm';
 import type { Tables } from '../repositories/tables.ts';
 import type { Query } from './port.ts';
+import type { SearchIndexTarget } from './search-index.ts';
 
 /**
  * Everything that the two databases do not say alike. Repositories are written once: where a query truly differs, it is a
@@ -79,6 +80,8 @@ export interface Dialect {
   readonly bulk: { readonly chunkRows: number; readonly chunkChars: number };
   /** An insert of many rows, each the values of all columns in order, as the codecs encoded them: the statements in order. */
   bulkInsert(rows: BulkRows): readonly Query[];
+
+  readonly searchIndex: SearchIndexTarget;
 
   /** The JSON text that a JSON column's stored value stands for, with every digit. */
   storedJson(value: unknown): string;

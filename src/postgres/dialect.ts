@@ -11,6 +11,7 @@ import { bound } from '../driver/statement.ts';
 import { isStorable } from '../model/fields.ts';
 import { asTables, type Tables } from '../repositories/tables.ts';
 import * as schema from './schema.ts';
+import { searchIndex } from './search-index.ts';
 
 const writer = new PgDialect();
 const tables: Tables = asTables(schema);
@@ -119,6 +120,7 @@ export const dialect: Dialect = {
   auditedUpdate,
   bulk: { chunkRows: CHUNK_ROWS, chunkChars: CHUNK_CHARS },
   bulkInsert,
+  searchIndex,
   storedJson: (value) => fromJsonb(String(value)),
 };
 

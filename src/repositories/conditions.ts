@@ -2,10 +2,17 @@ import { type Column, type SQL, sql } from 'drizzle-orm';
 import type { Dialect } from '../driver/dialect.ts';
 import type { Values } from '../driver/statement.ts';
 
+interface Part {
+  readonly shape: string;
+  readonly sql: () => SQL;
+}
+
 /** The conditions that a filter asks for. Their shapes make the name of the statement; their values are bound to it. */
 export class Conditions {
-  readonly #parts: { readonly shape: string; readonly sql: () => SQL }[] = [];
+  readonly #parts: Part[] = [];
   readonly #values: Record<string, unknown> = {};
+
+  #open: { readonly holds: () => Promise<boolean>; readonly part: Part }[] = [];
 
   constructor(private readonly dialect: Dialect) {}
 
@@ -38,6 +45,17 @@ export class Conditions {
     this.#parts.push({ shape, sql: condition });
     Object.assign(this.#values, values);
     return this;
+  }
+
+  /** A condition that is left out where `holds` says so when the query is made. */
+  whether(holds: () => Promise<boolean>, shape: string, condition: () => SQL): this {
+    this.#open.push({ holds, part: { shape, sql: condition } });
+    return this;
+  }
+
+  /** Decides what is open: to be awaited before the conditions are used, where it answers a promise. */
+  settled(): Promise<this> | this {
+    return this.#open.length ? this.#settle() : this;
   }
 
   /** The column has one of these values; an empty list matches nothing. */
@@ -108,6 +126,11 @@ export class Conditions {
       const parts = names.map((name) => this.dialect.includes(column, name));
       return parts.length ? sql`(${sql.join(parts, how === 'any' ? sql` or ` : sql` and `)})` : neutral;
     });
+  }
+
+  async #settle(): Promise<this> {
+    for (const { holds, part } of this.#open.splice(0)) if (await holds()) this.#parts.push(part);
+    return this;
   }
 
   #bind(prefix: string, values: readonly string[]): readonly string[] {

@@ -5,6 +5,7 @@ import { isEnvelope, looksSealed, type Place, seal } from '../codecs/sealed-json
 import { REDACTED } from '../codecs/secret.ts';
 import type { Dialect } from '../driver/dialect.ts';
 import type { Driver } from '../driver/port.ts';
+import type { SearchIndexTarget } from '../driver/search-index.ts';
 import type { StatementCache } from '../driver/statement.ts';
 import type { JsonSchemas } from '../model/schema.ts';
 import type { Decoders } from './decoders.ts';
@@ -18,9 +19,30 @@ export interface Context {
   readonly inTransaction: boolean;
   readonly statements: StatementCache;
   readonly decoders: Decoders;
+  readonly searchable: Searchable;
   /** Who is written into the audit trail. */
   readonly actor: string;
   readonly settings: StoreSettings;
+}
+
+/** What is known of the search index. */
+export class Searchable {
+  #known: { readonly ready: boolean; readonly until: number } | undefined;
+
+  constructor(private readonly target: SearchIndexTarget) {}
+
+  async isReady(driver: Driver): Promise<boolean> {
+    const now = performance.now();
+    if (this.#known && now < this.#known.until) return this.#known.ready;
+    const ready = await this.target.isReady(driver);
+    this.#known = { ready, until: now + this.target.keepMs };
+    return ready;
+  }
+
+  /** It was made or removed just now. */
+  forget(): void {
+    this.#known = undefined;
+  }
 }
 
 /** What holds for a store as long as it is open. */

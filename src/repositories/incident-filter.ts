@@ -1,12 +1,11 @@
 import { sql } from 'drizzle-orm';
 import { z } from 'zod';
-import type { Dialect } from '../driver/dialect.ts';
 import { limitedText, oneOrMany, tag } from '../model/fields.ts';
 import { ticketId as ticketText } from '../model/incident.ts';
 import { parse } from '../model/parse.ts';
 import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
 import { Conditions } from './conditions.ts';
-import type { Tables } from './tables.ts';
+import type { Context } from './context.ts';
 
 /** Which incidents a list holds. Every member narrows it; what is left out, or undefined, does not. */
 export interface IncidentFilter {
@@ -46,7 +45,9 @@ const incidentFilter = z.strictObject({
 });
 
 /** Checks a filter, and tells the conditions it stands for. */
-export function incidentConditions(dialect: Dialect, t: Tables['incidents'], filter: IncidentFilter): Conditions {
+export function incidentConditions(cx: Context, filter: IncidentFilter): Conditions {
+  const { dialect } = cx;
+  const t = dialect.tables.incidents;
   const { status, severity, since, until, updatedSince, tag, allTags, ticketId, hasTicket, search } = parse(
     incidentFilter,
     filter,
@@ -63,6 +64,13 @@ export function incidentConditions(dialect: Dialect, t: Tables['incidents'], fil
     .oneOf(t.ticketId, ticketId)
     .present(t.ticketId, hasTicket);
   if (search === undefined) return conditions;
+  const candidates = dialect.searchIndex.candidates(t, 'search', search);
+  if (candidates)
+    conditions.whether(
+      () => cx.searchable.isReady(cx.driver),
+      'indexed',
+      () => candidates,
+    );
   return conditions.add(
     'search',
     () =>

@@ -311,7 +311,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
 
   /** Counts the incidents that fit the filter, by status and by severity, in one statement. Statuses without one count 0. */
   async stats(filter: IncidentFilter = {}): Promise<IncidentStats> {
-    const conditions = this.conditions(filter);
+    const conditions = await this.conditions(filter).settled();
     const { status, severity } = this.table;
     const statement = this.read(
       `stats ${conditions.shape}`,
@@ -332,7 +332,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
 
   /** Counts the incidents that fit the filter, by the day (UTC) on which they were created, in one statement. Days without one are left out. */
   async statsByDay(filter: IncidentFilter = {}): Promise<readonly IncidentDay[]> {
-    const conditions = this.conditions(filter);
+    const conditions = await this.conditions(filter).settled();
     const { createdAt, severity } = this.table;
     const day = this.cx.dialect.day(createdAt);
     const statement = this.read(
@@ -360,7 +360,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     options: { readonly resolvedSince?: Date | undefined } = {},
   ): Promise<Durations> {
     const { resolvedSince } = parse(z.strictObject({ resolvedSince: z.date().optional() }), options);
-    const conditions = this.conditions(filter);
+    const conditions = await this.conditions(filter).settled();
     const { dialect, driver } = this.cx;
     const { auditLogs } = dialect.tables;
     const statement = this.read(`time to resolve ${conditions.shape}${resolvedSince ? ' since' : ''}`, () => {
@@ -379,7 +379,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
 
   /** @internal */
   protected conditions(filter: IncidentFilter): Conditions {
-    return incidentConditions(this.cx.dialect, this.table, filter);
+    return incidentConditions(this.cx, filter);
   }
 
   /** @internal */

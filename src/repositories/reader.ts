@@ -124,7 +124,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   /** Lists rows that fit the filter, by cursor: exact also while rows come and go, and as fast on the last page as on the first. */
   async list(filter: Filter = {} as Filter, options: CursorOptions<Sort> = {}): Promise<Page<Row>> {
     this.#paging().byCursor(options);
-    const conditions = this.source.conditions(filter);
+    const conditions = await this.source.conditions(filter).settled();
     const sort = options.sort ?? this.#defaultSort();
     const after = options.after == null ? undefined : this.#cursor(sort, options.after);
     const { items, next } = await this.#page(conditions, sort, clampLimit(options.limit), after);
@@ -134,7 +134,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   /** Lists rows that fit the filter, by page number and with totals, as dashboards show them. It costs a count. */
   async listPage(filter: Filter = {} as Filter, options: NumberedOptions<Sort> = {}): Promise<NumberedPage<Row>> {
     this.#paging().numbered(options);
-    return this.#numbered(this.source.conditions(filter), options.sort ?? this.#defaultSort(), options);
+    return this.#numbered(await this.source.conditions(filter).settled(), options.sort ?? this.#defaultSort(), options);
   }
 
   /**
@@ -148,7 +148,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     options?: { readonly estimate?: boolean },
   ): Promise<number | EstimatedCount> {
     const { estimate } = parse(countOptions, options ?? {});
-    const conditions = this.source.conditions(filter);
+    const conditions = await this.source.conditions(filter).settled();
     const { estimate: estimator } = this.cx.dialect;
     if (!estimate) return this.#count(conditions);
     if (!estimator) return { count: await this.#count(conditions), estimated: false };
@@ -169,7 +169,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     const fixed = (Object.entries(this.source.sorts) as [Sort, SortOrder][]).filter(([, order]) => order.fixed);
     const names = fixed.map(([sort]) => sort) as [Sort, ...Sort[]]; // every table has one
     this.#paging(names).streamed(options);
-    const conditions = this.source.conditions(filter);
+    const conditions = await this.source.conditions(filter).settled();
     const sort = options.sort ?? names[0];
     const limit = clampBatch(options.batchSize);
     let after: Cursor | undefined;

@@ -9,6 +9,7 @@ import { bound, boundTo } from '../driver/statement.ts';
 import { isStorable } from '../model/fields.ts';
 import { asTables } from '../repositories/tables.ts';
 import * as schema from './schema.ts';
+import { searchIndex } from './search-index.ts';
 
 const writer = new SQLiteSyncDialect();
 const tables = asTables(schema);
@@ -104,6 +105,7 @@ export const dialect: Dialect = {
   auditedUpdate,
   bulk: { chunkRows: CHUNK_ROWS, chunkChars: CHUNK_CHARS },
   bulkInsert,
+  searchIndex,
   storedJson: String,
 };
 

@@ -1,0 +1,68 @@
+/** The search index: pg_trgm's trigrams in a GIN index, which the planner uses by itself. */
+import { type SQL, sql } from 'drizzle-orm';
+import { foldAscii } from '../codecs/fold-ascii.ts';
+import { toJsonbString } from '../codecs/jsonb.ts';
+import { jsonNeedle, likePattern } from '../driver/like.ts';
+import type { Driver, Query } from '../driver/port.ts';
+import type { SearchIndexStatus, SearchIndexTarget } from '../driver/search-index.ts';
+import { bound } from '../driver/statement.ts';
+
+const NAME = 'incidents_search_idx';
+
+/** What is searched, in one text. The query says it as the index does, or the planner would not know it again. */
+const DOCUMENT = `lower((alert_data::text || chr(10) || coalesce(ticket_id, '') || chr(10) || tags::text) collate "C")`;
+const document: SQL = sql.raw(DOCUMENT.replace(/\b(alert_data|ticket_id|tags)\b/g, '"incidents"."$1"'));
+
+const query = (text: string): Query => ({ sql: text, params: [], reads: false });
+const PROGRESS_MS = 500;
+
+export const searchIndex: SearchIndexTarget = {
+  keepMs: 30_000, // an index that has gone only makes a search slower
+
+  isReady: async (driver) => (await status(driver)).state === 'ready',
+  status,
+
+  async enable(driver, { progress }) {
+    await driver.exec(query('create extension if not exists pg_trgm'));
+    const { state } = await status(driver);
+    if (state === 'ready') return;
+    // what an interrupted making leaves behind is of no use
+    await driver.exec(query(`drop index concurrently if exists ${NAME}`));
+    const watching = setInterval(() => {
+      status(driver).then(progress, () => {});
+    }, PROGRESS_MS);
+    try {
+      await driver.exec(query(`create index concurrently ${NAME} on incidents using gin ((${DOCUMENT}) gin_trgm_ops)`));
+    } finally {
+      clearInterval(watching);
+    }
+    progress(await status(driver));
+  },
+
+  async disable(driver) {
+    await driver.exec(query(`drop index concurrently if exists ${NAME}`));
+  },
+
+  candidates(_incidents, name, text) {
+    if ([...text].length < 3) return undefined;
+    const inJson = bound(name, (needle: string) => likePattern(foldAscii(jsonNeedle(toJsonbString(needle)))));
+    const inTicket = bound(name, (needle: string) => likePattern(foldAscii(needle)));
+    return sql`(${document} like ${inJson} escape '\\' or ${document} like ${inTicket} escape '\\')`;
+  },
+};
+
+async function status(driver: Driver): Promise<SearchIndexStatus> {
+  const { rows } = await driver.exec(
+    query(
+      `select i.indisvalid, pg_relation_size(i.indexrelid)::text, p.tuples_done::text, p.tuples_total::text
+       from pg_index i left join pg_stat_progress_create_index p on p.index_relid = i.indexrelid
+       where i.indexrelid = to_regclass('${NAME}')`,
+    ),
+  );
+  if (!rows[0]) return { state: 'absent', indexed: null, total: null, bytes: null };
+  const [valid, bytes, done, total] = rows[0];
+  const number = (value: unknown) => (value === null ? null : Number(value));
+  return valid === true
+    ? { state: 'ready', indexed: null, total: null, bytes: number(bytes) }
+    : { state: 'building', indexed: number(done), total: number(total), bytes: number(bytes) };
+}

@@ -1,0 +1,150 @@
+/**
+ * The search index: FTS5's trigrams, of which it keeps only in which row each stands (`detail=none`, no content). It answers
+ * candidates, which the search then looks at itself. Triggers keep it true, whoever writes; an id of its own stands for each
+ * incident, since VACUUM may change the rowids of `incidents`.
+ */
+import { sql } from 'drizzle-orm';
+import { jsonNeedle } from '../driver/like.ts';
+import type { Driver, Query } from '../driver/port.ts';
+import type { SearchIndexStatus, SearchIndexTarget } from '../driver/search-index.ts';
+import { bound } from '../driver/statement.ts';
+
+const body = (row: string) =>
+  `${row}.alert_data || char(10) || coalesce(${row}.ticket_id, '') || char(10) || ${row}.tags`;
+
+const addNew = `
+  insert into incidents_search_rows (incident_id) values (new.id);
+  insert into incidents_search (rowid, body) select number, ${body('new')} from incidents_search_rows where incident_id = new.id;`;
+const removeOld = `
+  delete from incidents_search where rowid = (select number from incidents_search_rows where incident_id = old.id);
+  delete from incidents_search_rows where incident_id = old.id;`;
+
+const CREATE = [
+  'create table if not exists incidents_search_state (ready integer not null, last_id text not null)',
+  `insert into incidents_search_state select 0, '' where not exists (select 1 from incidents_search_state)`,
+  'create table if not exists incidents_search_rows (number integer primary key, incident_id text not null unique)',
+  `create virtual table if not exists incidents_search using fts5 (body, content='', contentless_delete=1, detail=none, tokenize='trigram')`,
+  `create trigger if not exists incidents_search_insert after insert on incidents begin ${addNew} end`,
+  `create trigger if not exists incidents_search_update after update of alert_data, ticket_id, tags on incidents begin ${removeOld} ${addNew} end`,
+  `create trigger if not exists incidents_search_delete after delete on incidents begin ${removeOld} end`,
+];
+
+const DROP = [
+  'drop trigger if exists incidents_search_insert',
+  'drop trigger if exists incidents_search_update',
+  'drop trigger if exists incidents_search_delete',
+  'drop table if exists incidents_search',
+  'drop table if exists incidents_search_rows',
+  'drop table if exists incidents_search_state',
+];
+
+const write = (text: string, params: readonly unknown[] = []): Query => ({ sql: text, params, reads: false });
+const read = (text: string): Query => ({ sql: text, params: [], reads: true });
+
+export const searchIndex: SearchIndexTarget = {
+  keepMs: 0,
+
+  async isReady(driver) {
+    const { rows: tables } = await driver.exec(
+      read(`select 1 from sqlite_master where type = 'table' and name = 'incidents_search_state'`),
+    );
+    if (!tables.length) return false;
+    const { rows } = await driver.exec(read('select ready from incidents_search_state'));
+    return rows[0]?.[0] === 1;
+  },
+
+  status,
+
+  async enable(driver, { batchSize, progress }) {
+    await driver.transaction(async (inner) => {
+      for (const statement of CREATE) await inner.exec(write(statement));
+    });
+    for (let done = false; !done; ) {
+      done = await driver.transaction((inner) => addBatch(inner, batchSize));
+      progress(await status(driver));
+      await new Promise(setImmediate);
+    }
+  },
+
+  async disable(driver) {
+    await driver.transaction(async (inner) => {
+      for (const statement of DROP) await inner.exec(write(statement));
+    });
+  },
+
+  candidates: (incidents, name, text) =>
+    trigramsOf(text).length
+      ? sql`${incidents.id} in (select incident_id from incidents_search_rows where number in (select rowid from incidents_search where incidents_search match ${bound(name, matchOf)}))`
+      : undefined,
+};
+
+/** Adds the next incidents that are not in it yet; answers whether these were the last ones. */
+async function addBatch(driver: Driver, size: number): Promise<boolean> {
+  const { rows: state } = await driver.exec(write('select ready, last_id from incidents_search_state'));
+  const [ready, last] = state[0] ?? [1, '']; // it was disabled meanwhile
+  if (ready === 1) return true;
+  const { rows: ids } = await driver.exec(
+    write('select id from incidents where id > ? order by id limit ?', [last, size]),
+  );
+  const newest = ids.at(-1)?.[0];
+  if (newest !== undefined) {
+    const { rows: before } = await driver.exec(write('select coalesce(max(number), 0) from incidents_search_rows'));
+    await driver.exec(
+      write(
+        'insert or ignore into incidents_search_rows (incident_id) select id from incidents where id > ? and id <= ?',
+        [last, newest],
+      ),
+    );
+    await driver.exec(
+      write(
+        `insert into incidents_search (rowid, body) select number, ${body('i')} from incidents_search_rows r join incidents i on i.id = r.incident_id where number > ?`,
+        [before[0]?.[0]],
+      ),
+    );
+    await driver.exec(write('update incidents_search_state set last_id = ?', [newest]));
+  }
+  if (ids.length === size) return false;
+  await driver.exec(write('update incidents_search_state set ready = 1'));
+  return true;
+}
+
+async function status(driver: Driver): Promise<SearchIndexStatus> {
+  const { rows: tables } = await driver.exec(
+    read(`select 1 from sqlite_master where type = 'table' and name = 'incidents_search_state'`),
+  );
+  if (!tables.length) return { state: 'absent', indexed: null, total: null, bytes: null };
+  const { rows } = await driver.exec(
+    read(
+      `select ready, (select count(*) from incidents_search_rows), (select count(*) from incidents), (select sum(length(block)) from incidents_search_data) from incidents_search_state`,
+    ),
+  );
+  const [ready, indexed, total, bytes] = (rows[0] ?? []).map(Number);
+  return {
+    state: ready === 1 ? 'ready' : 'building',
+    indexed: indexed ?? null,
+    total: total ?? null,
+    bytes: bytes ?? null,
+  };
+}
+
+/** More of them would only make the query longer. */
+const MOST_TRIGRAMS = 16;
+
+/** Some trigrams that every row with this text has; none for less than three characters. */
+function trigramsOf(text: string): readonly string[] {
+  const characters = [...text];
+  const all = [...new Set(characters.slice(2).map((_, i) => characters.slice(i, i + 3).join('')))];
+  const step = Math.max(all.length / MOST_TRIGRAMS, 1);
+  return all.filter((_, i) => Math.floor(i / step) > Math.floor((i - 1) / step) || i === 0);
+}
+
+/** The text as it stands in JSON, or as it stands in a ticket. */
+const matchOf = (text: string): string =>
+  [...new Set([jsonNeedle(text), text])]
+    .map(
+      (needle) =>
+        `(${trigramsOf(needle)
+          .map((trigram) => `"${trigram.replaceAll('"', '""')}"`)
+          .join(' AND ')})`,
+    )
+    .join(' OR ');

@@ -1,0 +1,175 @@
+import { expect, it } from 'vitest';
+import type { NewIncident } from '../../src/index.ts';
+import { contract } from '../support/contract.ts';
+import { SHARED_BACKENDS } from '../support/databases.ts';
+import { newIncident } from '../support/fixtures.ts';
+
+/** What analysts look for: no words. */
+const TEXTS = [
+  '10.0.0.17',
+  '192.168.13.37:8443',
+  'd41d8cd98f00b204e9800998ecf8427e',
+  'evil-domain.example',
+  'C:\\Windows\\System32\\cmd.exe /c "whoami"',
+  '/etc/../etc/passwd',
+  'powershell -enc JABzAD0A',
+  'ÄRGER mit Umlauten',
+  'ärger mit umlauten',
+  '漢字 in the middle',
+  'emoji 🦠🧨 here',
+  '100% of a_b',
+  "it's 'quoted'",
+  'tab\tand\nnewline',
+  'nul \0 inside',
+  'lone \ud83d surrogate',
+  'marker \ue0f0 raw',
+  'T1566.001',
+];
+const NEEDLES = [
+  ...TEXTS,
+  ...TEXTS.map((text) => text.slice(2, 7)),
+  ...TEXTS.map((text) => text.toUpperCase()),
+  ...TEXTS.map((text) => text.slice(-4)),
+  '0.0',
+  '.13.',
+  'xx',
+  'a',
+  '%',
+  'no such text',
+  'JIRA-7',
+  '" OR "',
+  ')"; drop',
+  'x'.repeat(900),
+].filter((needle) => needle && needle.isWellFormed() && !needle.includes('\0'));
+
+const corpus = (): NewIncident[] => [
+  ...TEXTS.map((text, i) => newIncident({ alertData: { deep: [{ text }], i }, ticketId: i % 3 ? null : `JIRA-${i}` })),
+  ...TEXTS.map((text) => newIncident({ alertData: 'x', tags: text.includes('\0') ? [] : [text.toWellFormed()] })),
+  newIncident({ alertData: 'x'.repeat(2000), ticketId: 'C:\\ticket "7"' }),
+];
+
+contract('the search index', (subject) => {
+  it('changes how fast a search is, and nothing else', async () => {
+    // R-L2
+    const database = await subject().backend.create();
+    const store = await database.open();
+    const ids = await store.incidents.createMany(corpus());
+    const find = async (search: string) =>
+      (await store.incidents.summary.list({ search }, { limit: 200 })).items.map(({ id }) => id);
+    const everything = async () => {
+      const found = new Map<string, readonly string[]>();
+      for (const needle of NEEDLES) found.set(needle, await find(needle));
+      return found;
+    };
+    const without = await everything();
+    expect(without.get('10.0.0.17')).toHaveLength(2);
+    expect(await store.searchIndex.status()).toMatchObject({ state: 'absent' });
+    const states: string[] = [];
+    const enabled = await store.searchIndex.enable({ batchSize: 7, onProgress: ({ state }) => states.push(state) });
+    expect(enabled).toMatchObject({ state: 'ready', bytes: expect.any(Number) });
+    expect(states.at(-1)).toBe('ready');
+    expect(await everything()).toEqual(without);
+    expect(await store.incidents.count({ search: '10.0.0.17' })).toBe(2);
+    expect((await store.incidents.stats({ search: '10.0.0.17' })).total).toBe(2);
+    expect((await store.incidents.listPage({ search: '10.0.0.17' })).total).toBe(2);
+
+    // whatever is written afterwards, by one or many, is found, and what is changed is found as it is now
+    const { id } = await store.incidents.create(newIncident({ alertData: { ip: '203.0.113.9' } }));
+    const [bulk] = await store.incidents.createMany([newIncident({ alertData: { ip: '203.0.113.9' } })]);
+    expect(new Set(await find('203.0.113.9'))).toEqual(new Set([id, bulk]));
+    await store.incidents.update(id, { alertData: { ip: '198.51.100.4' } });
+    await store.incidents.setTicket(bulk as string, 'SNOW-4711');
+    await store.incidents.addTags(ids[0] as string, ['lateral-movement']);
+    expect(await find('203.0.113.9')).toEqual([bulk]);
+    expect(await find('198.51.100.4')).toEqual([id]);
+    expect(await find('snow-47')).toEqual([bulk]);
+    expect(await find('ral-mov')).toEqual([ids[0]]);
+    await store.transaction(async (tx) => {
+      const inside = await tx.incidents.create(newIncident({ alertData: 'only in here' }));
+      expect((await tx.incidents.list({ search: 'only in here' })).items.map((row) => row.id)).toEqual([inside.id]);
+    });
+    await store.incidents.createMany([newIncident({ id, alertData: 'ignored text' })], { onConflict: 'ignore' });
+    expect(await find('ignored text')).toEqual([]);
+
+    expect(await store.searchIndex.enable()).toMatchObject({ state: 'ready' });
+    await store.searchIndex.disable();
+    await store.searchIndex.disable();
+    expect(await store.searchIndex.status()).toMatchObject({ state: 'absent' });
+    expect(await find('198.51.100.4')).toEqual([id]);
+    await expect(store.searchIndex.enable({ batch: 1 } as object)).rejects.toMatchObject({ code: 'validation' });
+    await expect(store.transaction(() => store.searchIndex.enable())).rejects.toMatchObject({
+      code: 'transaction_scope',
+    });
+    await database.drop();
+  });
+
+  it('is built while others write, and is complete then', async () => {
+    const database = await subject().backend.create();
+    const store = await database.open();
+    await store.incidents.createMany(
+      Array.from({ length: 600 }, (_, i) => newIncident({ alertData: { n: `before-${i}-` } })),
+    );
+    let built = false;
+    let writes = 0;
+    const writing = (async () => {
+      while (!built) {
+        await store.incidents.create(newIncident({ alertData: { n: `meanwhile-${writes++}-` } }));
+        await new Promise(setImmediate);
+      }
+    })();
+    await store.searchIndex.enable({ batchSize: 20 });
+    built = true;
+    await writing;
+    expect(await store.incidents.count({ search: 'before-' })).toBe(600);
+    expect(await store.incidents.count({ search: 'meanwhile-' })).toBe(writes);
+    expect(await store.incidents.count({ search: 'before-599-' })).toBe(1);
+    await database.drop();
+  });
+});
+
+contract(
+  'the search index, from outside',
+  (subject) => {
+    it('is used by the database, goes on after it was interrupted, and is seen by other stores', async () => {
+      const { backend } = subject();
+      const database = await backend.create();
+      const store = await database.open();
+      await store.incidents.createMany(
+        Array.from({ length: 3000 }, (_, i) =>
+          newIncident({ alertData: { ip: `10.${i % 250}.${i}.7`, text: 'y'.repeat(500) } }),
+        ),
+      );
+      if (backend.dialect === 'sqlite') {
+        const interrupted = store.searchIndex.enable({
+          batchSize: 100,
+          onProgress: ({ indexed }) => {
+            if ((indexed ?? 0) >= 1000) throw new Error('interrupted');
+          },
+        });
+        await expect(interrupted).rejects.toThrow('interrupted');
+        expect(await store.searchIndex.status()).toMatchObject({ state: 'building', indexed: 1000, total: 3000 });
+      } else await database.raw('create extension if not exists pg_trgm');
+      expect(await store.incidents.count({ search: '.2999.7' })).toBe(1);
+      const seen: (number | null)[] = [];
+      await store.searchIndex.enable({ onProgress: ({ indexed }) => seen.push(indexed) });
+      if (backend.dialect === 'sqlite') expect(seen[0]).toBeGreaterThan(1000);
+      const other = await database.open();
+      expect(await other.incidents.count({ search: '.2999.7' })).toBe(1);
+      const plan = JSON.stringify(
+        backend.dialect === 'sqlite'
+          ? await database.raw(
+              `explain query plan select 1 from incidents where id in (select incident_id from incidents_search_rows where number in (select rowid from incidents_search where incidents_search match '"299" AND "999"'))`,
+            )
+          : (await database.raw('vacuum analyze incidents'),
+            await database.raw(
+              `explain select 1 from incidents where lower((alert_data::text || chr(10) || coalesce(ticket_id, '') || chr(10) || tags::text) collate "C") like '%.2999.7%'`,
+            )),
+      );
+      expect(plan).toContain(backend.dialect === 'sqlite' ? 'VIRTUAL TABLE INDEX' : 'incidents_search_idx');
+      if (backend.dialect === 'sqlite') await database.raw('vacuum'); // which may change the rowids of incidents
+      expect(await other.incidents.count({ search: '.2998.7' })).toBe(1);
+      await database.drop();
+    });
+  },
+  SHARED_BACKENDS,
+);
