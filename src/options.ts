@@ -56,6 +56,11 @@ export interface SqliteOptions<J = NoSchemas> extends StoreOptions<J> {
 
 /** The options of a PostgreSQL store. */
 export interface PostgresOptions<J = NoSchemas> extends StoreOptions<J> {
+  /**
+   * URLs of streaming replicas, each with a pool of its own: reads go to them in turn, and may lag a little. Writes, transactions and what
+   * access hangs on (API keys, sessions, credentials) go to the primary, and so does all of `store.primary`.
+   */
+  readonly replicas?: readonly string[] | undefined;
   /** Connections at most: 10 by default. */
   readonly poolSize?: number | undefined;
   /** Seconds to wait for a connection: 30 by default. */
@@ -107,6 +112,7 @@ export const sqliteOptions = z.strictObject({ ...common, busyTimeoutMs: z.number
 
 export const postgresOptions = z.strictObject({
   ...common,
+  replicas: z.array(z.string().min(1)).max(50).default([]),
   poolSize: z.number().int().min(1).max(10_000).default(10),
   connectTimeoutSeconds: z.number().positive().max(2_147_483).default(30),
   idleTimeoutSeconds: z.number().positive().max(2_147_483).optional(),

@@ -128,6 +128,11 @@ export interface StoreParts {
 
 /** An open database. Close it when it is no longer needed, or open it with `await using`. */
 export class Store<J = NoSchemas> extends Handle<J> implements AsyncDisposable {
+  /**
+   * The same repositories, reading from the primary only: what was written just now is seen. Where there are no replicas, every
+   * read is like that.
+   */
+  readonly primary: Handle<J>;
   /** The optional index of `search`. */
   readonly searchIndex: SearchIndex;
   readonly #connection: Connection;
@@ -152,6 +157,9 @@ export class Store<J = NoSchemas> extends Handle<J> implements AsyncDisposable {
       settings,
     });
     this.#connection = connection;
+    this.primary = connection.primary
+      ? new Handle<J>({ ...this.cx, driver: guard(connection.primary, connection) })
+      : new Handle<J>(this.cx);
     this.searchIndex = new SearchIndex(
       dialect.searchIndex,
       this.cx.driver,

@@ -32,9 +32,11 @@ const innermost = new AsyncLocalStorage<Scope>();
  *  - statements of one transaction run in order, so that a sibling cannot slip into a nested transaction's savepoint;
  *  - a handle is dead once its transaction has ended;
  *  - a failed statement dooms its transaction, as in PostgreSQL. A nested transaction contains the failure.
+ *
+ * Drivers of one store share their `root`.
  */
-export function guard(driver: Driver): Driver {
-  return guarded(driver, driver, undefined);
+export function guard(driver: Driver, root: Driver = driver): Driver {
+  return guarded(driver, root, undefined);
 }
 
 /** Refuses what would wait for the transaction in whose callback it is called: closing or migrating that database. */

@@ -2,6 +2,8 @@
 export interface Query {
   readonly sql: string;
   readonly params: readonly unknown[];
+  /** A read that must not lag behind what was written: it goes to the primary. */
+  readonly fresh?: boolean;
   /** Runs it once for each of these lists of values, instead of `params`: what SQLite's bulk inserts are made of. */
   readonly each?: readonly (readonly unknown[])[];
   /** It only reads: SQLite answers it on its reading connection, beside a writer. */
@@ -32,6 +34,8 @@ export interface Driver {
 
 /** A driver that owns its connections. */
 export interface Connection extends Driver {
+  /** Where all reads are of what was written last, when reads go elsewhere otherwise. */
+  readonly primary?: Driver;
   /** Waits for what is under way, then gives every resource back. Called once. */
   close(): Promise<void>;
 }

@@ -5,6 +5,12 @@ import type { Query } from './port.ts';
 /** The values of a statement, by name. */
 export type Values = Readonly<Record<string, unknown>>;
 
+/** What a statement does: see `Query`. */
+export interface Kind {
+  readonly reads: boolean;
+  readonly fresh?: boolean;
+}
+
 /** A statement whose SQL was written once; each run only binds values. */
 export interface Statement {
   query(values: Values): Query;
@@ -25,7 +31,7 @@ export const boundTo = (column: Column, name: string): SQL => sql`${new Param(sq
  * Writes a statement's SQL, with the binder of its values. Drizzle's own fillPlaceholders() hands NULL to the codecs, so
  * that a JSON column would get JSON's null instead of SQL's.
  */
-export function compile(dialect: Dialect, statement: SQL, reads: boolean): Statement {
+export function compile(dialect: Dialect, statement: SQL, { reads, fresh = false }: Kind): Statement {
   const { sql: text, params } = dialect.write(statement);
   const binders = params.map((param) => {
     if (is(param, Placeholder)) return (values: Values) => values[param.name];
@@ -39,7 +45,7 @@ export function compile(dialect: Dialect, statement: SQL, reads: boolean): State
     }
     return () => param;
   });
-  return { query: (values) => ({ sql: text, params: binders.map((bind) => bind(values)), reads }) };
+  return { query: (values) => ({ sql: text, params: binders.map((bind) => bind(values)), reads, fresh }) };
 }
 
 const CAPACITY = 1000;
@@ -51,14 +57,14 @@ export class StatementCache {
   constructor(private readonly dialect: Dialect) {}
 
   /** One statement, written when it is first asked for. */
-  one(name: string, write: () => SQL, { reads }: { readonly reads: boolean }): Statement {
-    return this.several(name, () => [write()], { reads })[0] as Statement; // several() keeps the number
+  one(name: string, write: () => SQL, kind: Kind): Statement {
+    return this.several(name, () => [write()], kind)[0] as Statement; // several() keeps the number
   }
 
-  several(name: string, write: () => readonly SQL[], { reads }: { readonly reads: boolean }): readonly Statement[] {
+  several(name: string, write: () => readonly SQL[], kind: Kind): readonly Statement[] {
     let statements = this.#statements.get(name);
     if (!statements) {
-      statements = write().map((statement) => compile(this.dialect, statement, reads));
+      statements = write().map((statement) => compile(this.dialect, statement, kind));
       if (this.#statements.size >= CAPACITY) this.#statements.delete(this.#statements.keys().next().value ?? '');
       this.#statements.set(name, statements);
     }

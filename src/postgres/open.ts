@@ -8,6 +8,7 @@ import { Store } from '../store.ts';
 import { dialect } from './dialect.ts';
 import { PostgresConnection } from './driver.ts';
 import { migrationTarget } from './migrations.ts';
+import { ReplicatedConnection } from './replicas.ts';
 import { checkPostgresUrl } from './url.ts';
 
 export type { PostgresOptions } from '../options.ts';
@@ -29,12 +30,12 @@ export async function openPostgresStore<const J extends JsonSchemas = NoSchemas>
   const settings = settingsOf({ migrations: how, ...rest });
   checkPostgresUrl(url);
   const driver = await load();
-  const connection = new PostgresConnection(
-    (onclose) => connect(driver, url, rest, onclose),
-    rest.poolSize,
-    rest.prepare,
-  );
-  const migrator = new Migrator(migrationTarget(connection), migrations);
+  const pool = (of: string) =>
+    new PostgresConnection((onclose) => connect(driver, of, rest, onclose), rest.poolSize, rest.prepare);
+  for (const replica of rest.replicas) checkPostgresUrl(replica);
+  const primary = pool(url);
+  const connection = rest.replicas.length ? new ReplicatedConnection(primary, rest.replicas.map(pool)) : primary;
+  const migrator = new Migrator(migrationTarget(primary), migrations);
   const store = new Store<J>({ connection, dialect, migrator, settings });
   try {
     if (how === 'auto') await migrator.migrate();

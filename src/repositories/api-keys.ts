@@ -125,7 +125,7 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
    */
   async revoke(id: string): Promise<ApiKey> {
     const key = parseId(id);
-    return (await this.#expire(key, this.cx.settings.now())) ?? this.get(key);
+    return (await this.#expire(key, this.cx.settings.now())) ?? this.current(key);
   }
 
   /** Removes a key and every trace of it; answers whether it was there. */
@@ -171,7 +171,7 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
     const { dialect } = this.cx;
     const { users } = dialect.tables;
     const { keyHash, keyPrefix, userId } = this.table;
-    return this.read('candidates', () => {
+    return this.readFresh('candidates', () => {
       const ownerColumns = this.cx.decoders.columnKeys('users').map((key) => sql`${users[key as 'id']}`);
       return sql`select ${keyHash}, ${this.columns()}, ${sql.join(ownerColumns, sql`, `)} from ${this.table} inner join ${users} on ${users.id} = ${userId} where ${keyPrefix} in (${sql.join(
         PREFIXES.map((length) => dialect.value(keyPrefix, `prefix${length}`)),

@@ -93,7 +93,7 @@ export class Connectors<S = NoSchemas> extends ConfigurationRepository<
       values: { status: parse(z.enum(CONNECTOR_STATUSES), status, 'status'), at: parse(z.date(), at, 'at') },
       where: sql`(${lastHealthCheck} is null or ${dialect.notAfter(lastHealthCheck, 'at')})`,
     });
-    return row ?? this.get(key);
+    return row ?? this.current(key);
   }
 
   /** How the connectors that fit the filter were last seen, in one statement. Statuses without one count 0. */

@@ -63,6 +63,8 @@ export interface Source<Filter extends object, Sort extends string> {
   visible(): Conditions;
   /** Checks an id, and spells it as it is stored. */
   parseKey(id: string): string;
+  /** Whether access hangs on single rows, so that they are never read from a replica. */
+  readonly neverLags?: boolean;
 }
 
 const pagings = new Map<string, ReturnType<typeof pagingSchema>>();
@@ -107,6 +109,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
       'find',
       () => sql`${this.byId(this.table)}${visible.and()}`,
       () => ({ ...visible.values, id: this.source.parseKey(id) }),
+      { fresh: this.source.neverLags ?? false },
     );
   }
 
@@ -195,8 +198,14 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   }
 
   /** The first row that fits; null when there is none. `values` may throw. @internal */
-  protected async findWhere(name: string, where: () => SQL, values: () => Values): Promise<Row | null> {
-    const statement = this.read(name, () => sql`select ${this.columns()} from ${this.table} where ${where()}`);
+  protected async findWhere(
+    name: string,
+    where: () => SQL,
+    values: () => Values,
+    { fresh = false } = {},
+  ): Promise<Row | null> {
+    const select = () => sql`select ${this.columns()} from ${this.table} where ${where()}`;
+    const statement = fresh ? this.readFresh(name, select) : this.read(name, select);
     const { rows } = await this.cx.driver.exec(statement.query(values()));
     return rows[0] ? this.#decode(rows[0]) : null;
   }
@@ -204,6 +213,11 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   /** @internal */
   protected read(name: string, write: () => SQL): Statement {
     return this.cx.statements.one(`${this.tableName}${this.#shape}.${name}`, write, { reads: true });
+  }
+
+  /** A read that must not lag: of what access hangs on, or of what was written just now. @internal */
+  protected readFresh(name: string, write: () => SQL): Statement {
+    return this.cx.statements.one(`${this.tableName}${this.#shape}.${name} fresh`, write, { reads: true, fresh: true });
   }
 
   /** @internal */

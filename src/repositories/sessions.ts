@@ -27,6 +27,8 @@ const filterSchema = z.strictObject({ idPrefix: limitedText(256).optional() });
  */
 export class Sessions extends PlainRepository<'sessions', SessionFilter, SessionSort> {
   /** @internal */
+  protected readonly neverLags = true;
+  /** @internal */
   protected readonly sorts = {
     expiring_first: ascending('expiryDate'),
     expiring_last: descending('expiryDate'),

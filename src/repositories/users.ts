@@ -118,7 +118,7 @@ export class Users extends PlainRepository<'users', UserFilter, UserSort> {
     const { driver } = this.cx;
     const { email, username, passwordHash } = this.table;
     const byEmail = () => this.#isNamed(email);
-    const statement = this.read(
+    const statement = this.readFresh(
       'credentials',
       () =>
         sql`select ${this.columns()}, ${passwordHash} from ${this.table} where ${byEmail()} or ${this.#isNamed(username)} order by case when ${byEmail()} then 0 else 1 end limit 1`,
@@ -147,7 +147,7 @@ export class Users extends PlainRepository<'users', UserFilter, UserSort> {
       values: { at: parse(z.date(), at, 'at') },
       where: sql`(${lastLoginAt} is null or ${dialect.notAfter(lastLoginAt, 'at')})`,
     });
-    return user ?? this.get(key);
+    return user ?? this.current(key);
   }
 
   /**

@@ -1,0 +1,172 @@
+/** What dashboards ask for, at 100,000 incidents: every interactive query uses an index, and none reads or sorts the table. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { NewIncident } from '../src/index.ts';
+import type { Store } from '../src/store.ts';
+import { SHARED_BACKENDS, type TestDatabase } from './support/databases.ts';
+
+const ROWS = 100_000;
+const SEVERITIES = ['info', 'low', 'medium', 'high', 'critical'] as const;
+const STATUSES = ['new', 'enriching', 'resolved', 'closed', 'closed', 'closed', 'closed', 'resolved'] as const;
+
+function* incidents(): Generator<NewIncident> {
+  for (let i = 0; i < ROWS; i++)
+    yield {
+      source: { siem: 'splunk' },
+      severity: SEVERITIES[(i * 7) % 5] ?? 'low',
+      status: STATUSES[(i * 11) % 8] ?? 'new',
+      alertData: { n: i },
+      tags: [`tag-${i % 500}`],
+      ...(i % 40 ? {} : { ticketId: `T-${i}` }),
+      createdAt: new Date(1_700_000_000_000 + i * 1000),
+    };
+}
+
+interface Query {
+  readonly sql: string;
+  readonly params: readonly unknown[];
+  readonly reads: boolean;
+}
+interface Exec {
+  exec(query: Query): Promise<{ readonly rows: readonly (readonly unknown[])[] }>;
+}
+
+describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dialect }) => {
+  let database: TestDatabase;
+  let store: Store;
+  let driver: Exec;
+  let ids: readonly string[];
+
+  beforeAll(async () => {
+    database = await create();
+    store = await database.open();
+    ids = await store.incidents.createMany(incidents());
+    // an action for each, nearly all executed; approvals of those that are pending; the rest decided
+    const sqlite = dialect === 'sqlite';
+    const number = sqlite ? `json_extract(alert_data, '$.n')` : `(alert_data ->> 'n')::int`;
+    const as = (type: string) => (sqlite ? '' : `::${type}`);
+    const status = `case when ${number} % 100 = 0 then 'pending'${as('approval_status')} when ${number} % 200 = 1 then 'approved'${as('approval_status')} else 'executed'${as('approval_status')} end`;
+    await database.raw(
+      `insert into actions (id, incident_id, action_type, target, parameters, reason, priority, approval_status, created_at)
+       select id, id, 'block_ip', '"none"'${as('jsonb')}, '{}'${as('jsonb')}, 'r', 1 + ${number} % 100, ${status}, created_at from incidents`,
+    );
+    await database.raw(
+      `insert into approvals (id, action_id, incident_id, approval_level, status, requested_by, requested_at, expires_at)
+       select id, id, incident_id, case when priority % 2 = 0 then 'senior' else 'manager' end, case when approval_status = 'pending'${as('approval_status')} then 'pending'${as('approval_workflow_status')} else 'approved'${as('approval_workflow_status')} end, 'x', created_at, created_at from actions`,
+    );
+    await database.raw(dialect === 'sqlite' ? 'analyze' : 'vacuum analyze');
+    driver = Reflect.get(store, 'cx').driver as Exec;
+  }, 300_000);
+  afterAll(() => database?.drop());
+
+  /** The plan of the last query that some work makes, as one text. */
+  async function planOf(work: () => Promise<unknown>): Promise<string> {
+    const { exec } = driver;
+    let last: Query | undefined;
+    driver.exec = (query) => {
+      last = query;
+      return exec(query);
+    };
+    try {
+      await work();
+    } finally {
+      driver.exec = exec;
+    }
+    const explain = dialect === 'sqlite' ? 'explain query plan' : 'explain';
+    const { sql, params } = last as Query;
+    const { rows } = await exec({ sql: `${explain} ${sql}`, params, reads: true });
+    return rows.map((row) => String(row.at(-1))).join('\n');
+  }
+
+  const interactive: readonly [
+    name: string,
+    work: () => Promise<unknown>,
+    index: Record<'sqlite' | 'postgres', RegExp>,
+  ][] = [
+    [
+      'the newest 50 by status and severity',
+      () => store.incidents.summary.list({ status: ['new', 'enriching'], severity: ['high', 'critical'] }),
+      { sqlite: /incidents_triage_idx|incidents_created_at_idx/, postgres: /incidents_triage_idx/ },
+    ],
+    [
+      'the newest 50 by one status',
+      () => store.incidents.list({ status: 'new' }),
+      { sqlite: /incidents_\w+_idx/, postgres: /incidents_\w+_idx/ },
+    ],
+    [
+      'the newest 50',
+      () => store.incidents.list(),
+      { sqlite: /incidents_created_at_idx/, postgres: /incidents_\w+_idx/ },
+    ],
+    [
+      'a deep page by cursor',
+      async () => {
+        const row = await store.incidents.get(ids[500] as string);
+        const at =
+          dialect === 'sqlite'
+            ? row.createdAt.toISOString()
+            : row.createdAt.toISOString().replace('T', ' ').replace('Z', '+00');
+        const after = Buffer.from(JSON.stringify(['newest', at, row.id])).toString('base64url');
+        return store.incidents.summary.list({}, { after });
+      },
+      { sqlite: /SEARCH incidents USING INDEX incidents_created_at_idx/, postgres: /Index Cond/ },
+    ],
+    [
+      'the last updated',
+      () => store.incidents.list({}, { sort: 'recently_updated' }),
+      { sqlite: /incidents_updated_at_idx/, postgres: /incidents_updated_at_idx/ },
+    ],
+    [
+      'a ticket',
+      () => store.incidents.list({ ticketId: 'T-400' }),
+      { sqlite: /incidents_ticket_id_idx/, postgres: /incidents_ticket_id_idx/ },
+    ],
+    // SQLite has no index of a JSON array's elements: it walks the newest until it has a page
+    [
+      'a tag',
+      () => store.incidents.list({ tag: 'tag-7' }),
+      {
+        sqlite: /incidents_created_at_idx/,
+        postgres: /incidents_tags_idx|incidents_created_at_idx|incidents_triage_idx/,
+      },
+    ],
+    [
+      'an incident',
+      () => store.incidents.get(ids[5] as string),
+      { sqlite: /autoindex_incidents/, postgres: /incidents_pkey/ },
+    ],
+    [
+      'its trail',
+      () => store.auditLogs.list({ incidentId: ids[5] as string }),
+      { sqlite: /audit_logs_incident_id_idx/, postgres: /audit_logs_incident_id_idx/ },
+    ],
+    [
+      'the pending approvals of a level',
+      () => store.approvals.list({ status: 'pending', level: 'senior' }),
+      { sqlite: /approvals_pending_idx|approvals_status_idx/, postgres: /approvals_pending_idx|approvals_status_idx/ },
+    ],
+    [
+      'the pending approvals that expire soon',
+      () => store.approvals.list({ status: 'pending', expiresBefore: new Date() }),
+      { sqlite: /approvals_\w+_idx/, postgres: /approvals_\w+_idx/ },
+    ],
+    [
+      'the ready actions',
+      () => store.actions.listReady(),
+      {
+        sqlite: /actions_ready_idx|actions_approval_status_idx/,
+        postgres: /actions_ready_idx|actions_approval_status_idx/,
+      },
+    ],
+    [
+      'the actions of an incident',
+      () => store.actions.list({ incidentId: ids[5] as string }),
+      { sqlite: /actions_incident_id_idx/, postgres: /actions_incident_id_idx/ },
+    ],
+  ];
+
+  it.each(interactive)('%s uses an index', async (_, work, index) => {
+    const plan = await planOf(work);
+    expect(plan).toMatch(index[dialect]);
+    expect(plan).not.toMatch(/\bSCAN \w+$|Seq Scan/m); // without an index
+  });
+});
