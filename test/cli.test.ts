@@ -18,6 +18,22 @@ function twDb(args: readonly string[], env: Record<string, string> = {}) {
 }
 
 describe.each(SHARED_BACKENDS)('tw-db · $name', (backend) => {
+  it('makes, shows and removes the search index', async () => {
+    const database = await backend.create();
+    const url = ['--database-url', database.url];
+    expect((await twDb(['search-index', 'status', ...url])).out).toContain('the search index is absent');
+    const enabled = await twDb(['search-index', 'enable', '--json', ...url]);
+    expect(enabled.code).toBe(0);
+    expect(JSON.parse(enabled.out)).toMatchObject({ state: 'ready', bytes: expect.any(Number) });
+    expect((await twDb(['search-index', 'status', ...url])).out).toContain('the search index is ready');
+    expect((await twDb(['search-index', 'disable', ...url])).code).toBe(0);
+    expect(JSON.parse((await twDb(['search-index', 'status', '--json', ...url])).out)).toMatchObject({
+      state: 'absent',
+    });
+    expect((await twDb(['search-index', 'rebuild', ...url])).code).toBe(2);
+    await database.drop();
+  });
+
   it('says what is pending (3), applies it (0), and says that nothing is (0)', async () => {
     const database = await backend.create({ empty: true });
     const url = ['--database-url', database.url];

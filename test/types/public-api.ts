@@ -82,6 +82,24 @@ export async function writing(store: Store): Promise<void> {
   const source: AlertSource = { own: { nested: [1, null] } };
   const metadata: JsonObject = { source };
 
+  const { items } = await store.incidents.select(['id', 'severity', 'createdAt']).list({ status: 'new' });
+  is<Equal<(typeof items)[number], Pick<Incident, 'id' | 'severity' | 'createdAt'>>>(true);
+  for await (const row of store.users.select(['username']).stream())
+    is<Equal<typeof row, { readonly username: string }>>(true);
+  const summary = await store.incidents.summary.get(id);
+  is<Equal<typeof summary.tags, readonly string[]>>(true);
+  const about = await store.incidents.count({}, { estimate: true });
+  is<Equal<typeof about.estimated, boolean>>(true);
+  const { p95Ms } = await store.incidents.timeToResolve();
+  is<Equal<typeof p95Ms, number | null>>(true);
+  await store.primary.as('alice').incidents.get(id);
+  const created = await store.incidents.createMany(some(), { onConflict: 'ignore' });
+  is<Equal<typeof created, readonly string[]>>(true);
+
+  // @ts-expect-error the payload is not in it
+  summary.alertData;
+  // @ts-expect-error not a column
+  store.incidents.select(['nope']);
   // @ts-expect-error a status is changed by transition
   await store.incidents.update(id, { status: 'closed' });
   // @ts-expect-error not a severity
@@ -96,6 +114,10 @@ export async function writing(store: Store): Promise<void> {
   await store.auditLogs.delete(id);
   // @ts-expect-error rows are read-only
   (await store.incidents.get(id)).severity = 'low';
+}
+
+async function* some() {
+  yield { source: 'user_reported', severity: 'low', alertData: {} } as const;
 }
 
 export async function opening(): Promise<void> {
