@@ -1,6 +1,7 @@
 /** How the working set of a dashboard behaves as the table grows: see ../README.md. */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import type { Store } from '../library.ts';
 import { openSubject, type SubjectName } from '../subject.ts';
 import { chart, type Series } from './chart.ts';
 import { interactions } from './interactions.ts';
@@ -50,11 +51,27 @@ async function run(name: SubjectName): Promise<readonly Series[]> {
         );
       }
       measured.push({ database: subject.title, rows: size, medians });
+      console.log(`${subject.title.padEnd(32)}${String(size).padStart(9)}  ${await streamed(subject.ours)}`);
     }
   } finally {
     await subject.close();
   }
   return measured;
+}
+
+/** Every incident, whole, one after the other: how fast, and how much the heap grows meanwhile. */
+async function streamed(store: Store): Promise<string> {
+  const heap = () => {
+    globalThis.gc?.();
+    return process.memoryUsage().heapUsed / 2 ** 20;
+  };
+  const before = heap();
+  let [rows, most] = [0, 0];
+  const start = performance.now();
+  for await (const _ of store.incidents.stream()) if (++rows % 50_000 === 0) most = Math.max(most, heap() - before);
+  const seconds = (performance.now() - start) / 1000;
+  const grown = Math.max(most, heap() - before).toFixed(1);
+  return `streamed ${rows} whole incidents, ${Math.round(rows / seconds)} a second, the heap grew by ${grown} MiB${globalThis.gc ? '' : ' (with garbage: run node with --expose-gc)'}`;
 }
 
 async function median(once: (index: number) => Promise<unknown>, times: number): Promise<number> {

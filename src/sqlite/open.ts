@@ -55,6 +55,9 @@ async function load(): Promise<typeof Sqlite> {
   }
 }
 
+/** What each connection may keep of the file in memory. */
+const CACHE_KIB = 32_768;
+
 interface ConnectOptions {
   readonly durability: 'power-loss' | 'process';
   readonly busyTimeoutMs: number;
@@ -73,6 +76,8 @@ async function connect(
     opened = writer;
     await patiently(busyTimeoutMs, () => configure(writer, { inMemory, mode, durability }));
     const reader = inMemory || mode === 'ro' ? undefined : new Database(file, { timeout: 0, readonly: true });
+    // SQLite's 2 MB hold no more than a page of incidents
+    for (const database of reader ? [writer, reader] : [writer]) database.pragma(`cache_size = -${CACHE_KIB}`);
     return new SqliteConnection(writer, reader, { busyTimeoutMs });
   } catch (error) {
     opened?.close();

@@ -157,8 +157,10 @@ export const actions = sqliteTable(
     index('actions_incident_id_idx').on(t.incidentId),
     index('actions_approval_status_idx').on(t.approvalStatus),
     index('actions_created_at_idx').on(t.createdAt, t.id),
-    // actions.claim and actions.listReady
-    index('actions_ready_idx').on(t.approvalStatus, t.priority, t.createdAt, t.id),
+    // actions.claim and actions.listReady, in their order: of the few that are ready among all that were executed
+    index('actions_ready_idx')
+      .on(t.priority, t.createdAt, t.id)
+      .where(sql`${t.approvalStatus} in ('approved', 'auto_approved')`),
   ],
 );
 
@@ -186,11 +188,12 @@ export const approvals = sqliteTable(
       'cascade',
     ),
     index('approvals_action_id_idx').on(t.actionId),
-    index('approvals_status_idx').on(t.status),
+    // approvals.list of the pending ones, oldest or newest first
+    index('approvals_status_idx').on(t.status, t.requestedAt, t.id),
     index('approvals_expires_at_idx').on(t.expiresAt),
     // approvals.list by incident
     index('approvals_incident_id_idx').on(t.incidentId),
-    // approvals.list of the pending ones, by level, oldest or newest first
+    // the same, of a level
     index('approvals_pending_idx').on(t.status, t.approvalLevel, t.requestedAt, t.id),
   ],
 );
