@@ -156,6 +156,8 @@ describe('group commit', () => {
     for (const outcome of await Promise.allSettled(after))
       expect(outcome).toMatchObject({ reason: { code: 'closed' } });
     await closing;
+    for (let i = 0; i < 3; i++)
+      await expect(store.incidents.create(newIncident())).rejects.toMatchObject({ code: 'closed' });
     expect(raw.prepare('select count(*) from incidents').pluck().get()).toBe(10);
     raw.close();
   });

@@ -161,6 +161,7 @@ export class SqliteConnection implements Connection {
       const outcomes = this.#patiently(() => commitTogether(this.#committing, group));
       return outcomes instanceof Promise ? outcomes.then(deliver) : deliver(outcomes); // at once where nothing is in the way
     }).catch((error) => {
+      if (this.#gathering === group) this.#gathering = undefined; // closed before its turn: nobody else may join it
       for (const { reject } of group) reject(error); // those that are settled already stay so
     });
   }
