@@ -32,6 +32,8 @@ export interface Dialect {
   ordered(column: Column): SQL;
   /** Keeps every other writer of a table out until the transaction ends: the statements that do so. */
   lockTable(table: Table): readonly SQL[];
+  /** Behind a table: reads it by this index. SQLite, which knows nothing of the data before ANALYZE, has to be told. */
+  by(index: string): SQL;
   /** The number of rows to take. */
   limit(name: string): SQL;
   /** Ends a SELECT whose rows are then changed; `skipLocked` passes over those that another transaction holds. */
@@ -93,7 +95,12 @@ export interface AuditedUpdate {
   /** The rows to be changed; called with the table under the name in which the statement knows it. */
   readonly where: (row: Table) => SQL;
   /** Where only some are: their order and number, and whether those that others hold are passed over. */
-  readonly first?: { readonly orderBy: (row: Table) => SQL; readonly limit: string; readonly skipLocked: boolean };
+  readonly first?: {
+    readonly orderBy: (row: Table) => SQL;
+    readonly limit: string;
+    readonly skipLocked: boolean;
+    readonly index?: string;
+  };
   /** The new values, by the column's key. */
   readonly set: Readonly<Record<string, SQL>>;
   /** The audit row's values in the order of audit_logs' columns, for a row. */

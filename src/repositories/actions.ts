@@ -167,7 +167,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
       'claim',
       {
         where: (row) => this.#isReady(row),
-        first: { orderBy: readyOrder, limit: 'limit', skipLocked: true },
+        first: { orderBy: readyOrder, limit: 'limit', skipLocked: true, index: READY_INDEX },
         set: { result: dialect.value(this.table.result, 'lease') },
         values: { now_text: now.toISOString(), lease: json(this.cx, { lease }, 'lease'), limit: count },
         entry: this.#entryOf('action_claimed', { worker, until }, true),
@@ -233,7 +233,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     const statement = this.read(
       'listReady',
       () =>
-        sql`select ${this.columns()} from ${this.table} where ${this.#isReady(this.table)} order by ${readyOrder(this.table)} limit ${this.cx.dialect.limit('limit')}`,
+        sql`select ${this.columns()} from ${this.table}${this.cx.dialect.by(READY_INDEX)} where ${this.#isReady(this.table)} order by ${readyOrder(this.table)} limit ${this.cx.dialect.limit('limit')}`,
     );
     return this.decodeAll(
       await this.cx.driver.exec(
@@ -438,6 +438,9 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     });
   }
 }
+
+/** Holds what is approved, in the order of `readyOrder`. */
+const READY_INDEX = 'actions_ready_idx';
 
 const executable = (row: Table) => sql`${columnsOf(row).approvalStatus} in ('approved', 'auto_approved')`;
 

@@ -57,6 +57,7 @@ export const dialect: Dialect = {
     sql`case when length(${column}) = 24 then ${column} <= ${boundTo(column, name)} else unixepoch(${column}, 'subsec') <= unixepoch(${boundTo(column, name)}, 'subsec') end`,
   ordered: (column) => sql`${column}`, // its texts compare byte by byte
   lockTable: () => [], // there is one writer
+  by: (index) => sql` indexed by ${sql.identifier(index)}`,
   // a bare `limit ?` makes SQLite prepare the statement again for every value
   limit: (name) => sql`+${bound(name)}`,
   forUpdate: () => sql``, // there is one writer
@@ -117,14 +118,15 @@ function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): read
   const subject = aliasedTable(table, 'subject');
   const chosen = (row: Table) =>
     first ? sql`${where(row)} order by ${first.orderBy(row)} limit ${dialect.limit(first.limit)}` : where(row);
+  const by = first?.index ? dialect.by(first.index) : sql``;
   // a subquery where rows are counted out, so that they are numbered as they were chosen
   const source = first
-    ? sql`(select * from ${table} where ${chosen(table)}) as "subject"`
+    ? sql`(select * from ${table}${by} where ${chosen(table)}) as "subject"`
     : sql`${table} as "subject" where ${where(subject)}`;
   return [
     sql`insert into ${tables.auditLogs} (${columnNames(tables.auditLogs)}) select ${sql.join([...audit(subject)], sql`, `)} from ${source}`,
     sql`update ${table} set ${assignments(table, set)} where ${
-      first ? sql`${idOf(table)} in (select ${idOf(table)} from ${table} where ${chosen(table)})` : where(table)
+      first ? sql`${idOf(table)} in (select ${idOf(table)} from ${table}${by} where ${chosen(table)})` : where(table)
     } returning ${columnNames(table)}`,
   ];
 }
