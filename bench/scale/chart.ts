@@ -49,6 +49,7 @@ export function chart(series: readonly Series[]): string {
       `<circle cx="${LEFT + i * 150}" cy="30" r="5" fill="${COLOURS[i]}"/><text x="${LEFT + 12 + i * 150}" y="34">${size(rows)} incidents</text>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${LEFT + WIDTH + 40} ${y}" font-family="sans-serif" font-size="13">
+<title>Median times of what a dashboard asks for, by the size of the table</title>
 <rect width="100%" height="100%" fill="white"/>
 ${[...legend, ...parts].join('\n')}
 </svg>
