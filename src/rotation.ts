@@ -141,7 +141,7 @@ async function read(
     `${getTableName(table)}.rotate read${after === undefined ? '' : ' after'}`,
     () =>
       sql`select ${key}, ${column} from ${table}${after === undefined ? sql`` : beyond()} order by ${dialect.ordered(key)} limit ${dialect.limit('limit')}`,
-    { reads: true },
+    { reads: true, fresh: true }, // a row that a replica lacks would keep its old key
   );
   return (await driver.exec(statement.query({ after, limit }))).rows;
 }

@@ -146,6 +146,17 @@ describe('group commit', () => {
     await close();
   });
 
+  it('does a thousand writes that wait before what comes after them: a transaction, and the close', async () => {
+    const { store, raw } = await opened('thousand');
+    const writes = Array.from({ length: 1000 }, () => store.incidents.create(newIncident()));
+    const counted = store.transaction((tx) => tx.incidents.count());
+    const closing = store.close();
+    expect((await Promise.allSettled(writes)).filter(({ status }) => status === 'rejected')).toEqual([]);
+    expect(await counted).toBe(1000);
+    await closing;
+    raw.close();
+  });
+
   it('refuses those that wait when the store is closed, and drops none silently', async () => {
     // R-O1
     const { store, raw } = await opened('closing');

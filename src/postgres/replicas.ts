@@ -12,20 +12,21 @@ const PROBE: Query = { sql: 'select 1', params: [], reads: true };
 /** One replica, and whether it answers. */
 class Replica {
   #timer: NodeJS.Timeout | undefined;
+  #closed = false;
   alive = true;
 
   constructor(readonly connection: Connection) {}
 
   /** Takes it out, and asks it now and then whether it is back: nobody else waits for it meanwhile. */
   lose(): void {
-    if (!this.alive) return;
+    if (!this.alive || this.#closed) return;
     this.alive = false;
     this.#probe(FIRST_PROBE_MS);
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     await this.connection.close();
   }
 
@@ -36,7 +37,7 @@ class Replica {
           this.alive = true;
         },
         () => {
-          if (this.#timer) this.#probe(Math.min(waitMs * 2, LONGEST_PROBE_MS));
+          if (!this.#closed) this.#probe(Math.min(waitMs * 2, LONGEST_PROBE_MS));
         },
       );
     }, waitMs);

@@ -55,7 +55,7 @@ export async function insertAll<Input>(
       }
       await storing;
     } catch (error) {
-      await next.end();
+      await next.end().catch(() => {}); // the first error is the one that tells
       throw error;
     }
   });
@@ -94,7 +94,7 @@ function chunkEncoder<Input>(cx: Context, { table, row: rowOf, trail }: BulkTarg
     let chars = 0;
     while (chunk.rows.length < chunkRows && chars < chunkChars) {
       const taken = next();
-      const { done, value } = taken instanceof Promise ? await taken : taken;
+      const { done, value } = 'then' in taken ? await taken : taken;
       if (done) break;
       const row = rowOf(value, `[${index++}]`);
       const encoded = encodeRow(row);

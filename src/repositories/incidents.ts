@@ -85,7 +85,8 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
   /**
    * Creates many incidents, each with its audit entry: all of them, or none. They may come in one by one (an AsyncIterable), and are
    * never all held at once. Answers the ids of those that were created, in order: with `onConflict: 'ignore'`, incidents whose
-   * id is taken are passed over. On SQLite, other writers wait until it is done.
+   * id is taken are passed over. They are stored in one transaction, for which other writers wait on SQLite: an iterable must not be slow,
+   * and must not use this store itself.
    *
    * @throws ValidationError with the place of the first bad member; UniqueError when an id is taken; what the iterable throws.
    */

@@ -172,12 +172,12 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     const fixed = (Object.entries(this.source.sorts) as [Sort, SortOrder][]).filter(([, order]) => order.fixed);
     const names = fixed.map(([sort]) => sort) as [Sort, ...Sort[]]; // every table has one
     this.#paging(names).streamed(options);
-    const conditions = await this.source.conditions(filter).settled();
     const sort = options.sort ?? names[0];
     const limit = clampBatch(options.batchSize);
     let after: Cursor | undefined;
     do {
-      const page = await this.#page(conditions, sort, limit, after);
+      // decided for each batch: the search index may come and go meanwhile
+      const page = await this.#page(await this.source.conditions(filter).settled(), sort, limit, after);
       yield* page.items;
       after = page.next ?? undefined;
     } while (after);

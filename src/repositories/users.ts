@@ -54,6 +54,8 @@ const LAST_ADMIN = 'it is the last enabled admin';
  */
 export class Users extends PlainRepository<'users', UserFilter, UserSort> {
   /** @internal */
+  protected readonly neverLags = true;
+  /** @internal */
   protected readonly sorts = {
     username: ascending('username'),
     newest: descending('createdAt'),
@@ -227,7 +229,7 @@ export class Users extends PlainRepository<'users', UserFilter, UserSort> {
       const exactly = parse(accountName, name, column);
       return { name: foldName(exactly), exactly };
     };
-    return this.findWhere(`by ${column}`, () => this.#isNamed(this.table[column]), values);
+    return this.findWhere(`by ${column}`, () => this.#isNamed(this.table[column]), values, { fresh: true });
   }
 
   /** As it is compared, or exactly: other writers may have stored capitals that no database folds. */
@@ -240,6 +242,7 @@ export class Users extends PlainRepository<'users', UserFilter, UserSort> {
       'first admin',
       () => sql`${this.#isAdmin()} order by ${this.table.createdAt}, ${this.table.id} limit 1`,
       () => ADMIN,
+      { fresh: true },
     );
   }
 

@@ -152,14 +152,20 @@ export class SqliteConnection implements Connection {
   }
 
   #schedule(group: Write[]): void {
-    const deliver = (outcomes: readonly Outcome[]) => {
-      for (const [i, outcome] of outcomes.entries()) settle(group[i] as Write, outcome); // there is one for each
-      if (outcomes.length < group.length) this.#schedule(group.slice(outcomes.length));
+    const run = (writes: readonly Write[]): void | Promise<void> => {
+      const outcomes = this.#patiently(() => commitTogether(this.#committing, writes));
+      // at once where nothing is in the way
+      return outcomes instanceof Promise ? outcomes.then((all) => deliver(all, writes)) : deliver(outcomes, writes);
+    };
+    // the rest of a large group in the same turn, so that nothing comes in between and none is left behind by a close
+    const deliver = (outcomes: readonly Outcome[], writes: readonly Write[]): void | Promise<void> => {
+      for (const [i, outcome] of outcomes.entries()) settle(writes[i] as Write, outcome); // there is one for each
+      const rest = writes.slice(outcomes.length);
+      return rest.length ? this.#breath.take().then(() => run(rest)) : undefined;
     };
     this.#exclusively(() => {
       if (this.#gathering === group) this.#gathering = undefined;
-      const outcomes = this.#patiently(() => commitTogether(this.#committing, group));
-      return outcomes instanceof Promise ? outcomes.then(deliver) : deliver(outcomes); // at once where nothing is in the way
+      return run(group);
     }).catch((error) => {
       if (this.#gathering === group) this.#gathering = undefined; // closed before its turn: nobody else may join it
       for (const { reject } of group) reject(error); // those that are settled already stay so

@@ -59,11 +59,13 @@ export const searchIndex: SearchIndexTarget = {
     await driver.transaction(async (inner) => {
       for (const statement of CREATE) await inner.exec(write(statement));
     });
+    const { rows } = await driver.exec(read('select count(*) from incidents'));
     for (let done = false; !done; ) {
       done = await driver.transaction((inner) => addBatch(inner, batchSize));
-      progress(await status(driver));
+      if (!done) progress(await soFar(driver, Number(rows[0]?.[0])));
       await new Promise(setImmediate);
     }
+    progress(await status(driver));
   },
 
   async disable(driver) {
@@ -80,8 +82,12 @@ export const searchIndex: SearchIndexTarget = {
 
 /** Adds the next incidents that are not in it yet; answers whether these were the last ones. */
 async function addBatch(driver: Driver, size: number): Promise<boolean> {
+  const { rows: tables } = await driver.exec(
+    write(`select 1 from sqlite_master where type = 'table' and name = 'incidents_search_state'`),
+  );
+  if (!tables.length) return true; // it was disabled meanwhile
   const { rows: state } = await driver.exec(write('select ready, last_id from incidents_search_state'));
-  const [ready, last] = state[0] ?? [1, '']; // it was disabled meanwhile
+  const [ready, last] = state[0] ?? [1, ''];
   if (ready === 1) return true;
   const { rows: ids } = await driver.exec(
     write('select id from incidents where id > ? order by id limit ?', [last, size]),
@@ -106,6 +112,12 @@ async function addBatch(driver: Driver, size: number): Promise<boolean> {
   if (ids.length === size) return false;
   await driver.exec(write('update incidents_search_state set ready = 1'));
   return true;
+}
+
+/** How far it is, without looking at all of it. */
+async function soFar(driver: Driver, total: number): Promise<SearchIndexStatus> {
+  const { rows } = await driver.exec(read('select max(number) from incidents_search_rows'));
+  return { state: 'building', indexed: Number(rows[0]?.[0] ?? 0), total, bytes: null };
 }
 
 async function status(driver: Driver): Promise<SearchIndexStatus> {
