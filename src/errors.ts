@@ -153,7 +153,10 @@ export class ImmutableError extends StoreError {
   }
 }
 
-/** Stored data that cannot be read: bad JSON, an unknown enum value, a bad timestamp. Never holds the content. */
+/**
+ * Stored data that cannot be read: bad JSON, an unknown enum value, a bad timestamp, or a value that does not fit the caller's own
+ * schema. Never holds the content. Thrown by a change, it means that the change was made and its answer cannot be read.
+ */
 export class DecodeError extends StoreError {
   readonly code = 'decode';
   constructor(

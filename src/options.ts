@@ -58,7 +58,7 @@ export interface SqliteOptions<J = NoSchemas> extends StoreOptions<J> {
 export interface PostgresOptions<J = NoSchemas> extends StoreOptions<J> {
   /**
    * URLs of streaming replicas, each with a pool of its own: reads go to them in turn, and may lag a little. Writes, transactions and what
-   * access hangs on (API keys, sessions, credentials) go to the primary, and so does all of `store.primary`.
+   * access hangs on (API keys, sessions, users) go to the primary, and so does all of `store.primary`.
    */
   readonly replicas?: readonly string[] | undefined;
   /** Connections at most: 10 by default. */

@@ -133,14 +133,14 @@ function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): read
 
 function bulkInsert({ table, rows, trail, ignoreConflicts }: BulkRows): readonly Query[] {
   const audit = tables.auditLogs;
-  const insert = `insert into "${getTableName(table)}" values (${marks(table)})`;
+  const insert = `insert into ${named(table)} values (${marks(table)})`;
   if (!ignoreConflicts)
     return [
       { sql: insert, params: [], each: rows, reads: false },
-      { sql: `insert into "audit_logs" values (${marks(audit)})`, params: [], each: trail, reads: false },
+      { sql: `insert into ${named(audit)} values (${marks(audit)})`, params: [], each: trail, reads: false },
     ];
   // each audit row right behind its row: only if that was inserted
-  const log = `insert into "audit_logs" select ${marks(audit)} where changes() = 1`;
+  const log = `insert into ${named(audit)} select ${marks(audit)} where changes() = 1`;
   return [
     ...rows.flatMap((params, i) => [
       { sql: `${insert} on conflict do nothing`, params, reads: false },
@@ -153,6 +153,12 @@ function bulkInsert({ table, rows, trail, ignoreConflicts }: BulkRows): readonly
     },
   ];
 }
+
+/** A table and its columns, in the order in which rows are encoded: the file's own order may differ. */
+const named = (table: Table) =>
+  `"${getTableName(table)}" (${Object.values(getTableColumns(table))
+    .map(({ name }) => `"${name}"`)
+    .join(', ')})`;
 
 const marks = (table: Table) =>
   Object.keys(getTableColumns(table))
