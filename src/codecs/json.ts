@@ -62,6 +62,9 @@ export function encodeJson(value: unknown, path: string, limits: JsonLimits = JS
   return sized(new RawJson(JSON.stringify(value), depth, false), path, limits);
 }
 
+/** Reads JSON text. Rows are full of empty lists and objects, for which no parser is needed. @throws SyntaxError */
+export const parseJson = (text: string): unknown => (text === '[]' ? [] : text === '{}' ? {} : JSON.parse(text));
+
 /** What a column that stores secrets does with them. */
 export interface SecretRules {
   /** Why a text cannot be stored as it is; null when it can. */

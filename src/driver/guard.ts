@@ -63,7 +63,6 @@ function guarded(driver: Driver, root: Driver, scope: Scope | undefined): Driver
     return false;
   };
 
-  // without a scope nothing waits and nothing is remembered: no promise is made beyond the driver's own, on every read
   const enter = <T>(work: () => Promise<T>): Promise<T> =>
     isOuterHandle() ? Promise.reject(outerHandle()) : scope ? inScope(scope, work) : work();
 
@@ -79,10 +78,12 @@ function guarded(driver: Driver, root: Driver, scope: Scope | undefined): Driver
     );
 
   return {
-    exec: (query) => statement(() => driver.exec(query)),
+    // without a scope, as most reads are, nothing waits: no promise is made beyond the driver's own
+    exec: (query) => (scope || isOuterHandle() ? statement(async () => driver.exec(query)) : driver.exec(query)),
     batch: (queries) => statement(() => driver.batch(queries)),
     transaction: <T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation) =>
       enter(() => nested(driver, root, scope, work, isolation)),
+    ...(driver.steady ? { steady: () => guarded(driver.steady?.() ?? driver, root, scope) } : {}),
   };
 }
 

@@ -23,13 +23,20 @@ export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
  * through these three methods; all that they throw is a StoreError.
  */
 export interface Driver {
-  exec(query: Query): Promise<Result>;
+  /** Answers at once, without a promise, where it can: SQLite's reads. */
+  exec(query: Query): Result | Promise<Result>;
 
   /** Several statements, in order, all or none. Answers the last one's result. */
   batch(queries: readonly Query[]): Promise<Result>;
 
   /** Runs `work` in a transaction; inside one already, in a savepoint. A throw rolls back and is thrown on. */
   transaction<T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T>;
+
+  /**
+   * Where reads that belong together go, when reads go to several places otherwise: each of them sees at least what the one
+   * before saw.
+   */
+  steady?(): Driver;
 }
 
 /** A driver that owns its connections. */

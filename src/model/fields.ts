@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** A UUID as it is stored. */
+export const STORED_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
 /** A UUID of any version, in the one spelling that both databases compare equal. */
 export const uuid = z.guid().toLowerCase();
 

@@ -68,6 +68,11 @@ export class PostgresConnection implements Connection {
       ),
     );
 
+  /** Gives up every connection: what is under way fails with a ConnectionError, and what comes later connects again. */
+  abandon(): void {
+    for (const slot of [...this.#slots]) this.#discard(slot);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled(this.#underWay);
@@ -127,7 +132,7 @@ export class PostgresConnection implements Connection {
     }
   }
 
-  #on(client: Client, transaction: Driver['transaction'], life: Life | undefined, discard: () => void): Driver {
+  #on(client: Client, transaction: Driver['transaction'], life: Life | undefined, discard: () => void) {
     const exec = async ({ sql, params }: Query): Promise<Result> => {
       if (life?.lost) throw new ConnectionError();
       try {

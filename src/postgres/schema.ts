@@ -17,7 +17,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
-import { RawJson } from '../codecs/json.ts';
+import { parseJson, RawJson } from '../codecs/json.ts';
 import { fromJsonb, toJsonb } from '../codecs/jsonb.ts';
 import { encodeTimestamp, parseTimestamp } from '../codecs/timestamp.ts';
 import type { Action } from '../model/action.ts';
@@ -59,7 +59,7 @@ const json = <T>(name: string) =>
   customType<{ data: T; driverData: unknown }>({
     dataType: () => 'jsonb',
     toDriver: (value) => toJsonb(value instanceof RawJson ? value : new RawJson(JSON.stringify(value), 0, false)),
-    fromDriver: (value) => JSON.parse(fromJsonb(typeof value === 'string' ? value : JSON.stringify(value))) as T,
+    fromDriver: (value) => parseJson(fromJsonb(typeof value === 'string' ? value : JSON.stringify(value))) as T,
   })(name);
 
 const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({

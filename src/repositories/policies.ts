@@ -41,7 +41,7 @@ export class Policies extends ConfigurationRepository<'policies', NewPolicy, Pol
    * priority number first, then the oldest, then by id.
    */
   async listEnabled(): Promise<readonly Policy[]> {
-    return this.listAll(this.conditions({ enabled: true }), 'evaluation');
+    return this.listAll(this.conditions({ enabled: true }), 'evaluation', { fresh: true });
   }
 
   /** @internal */

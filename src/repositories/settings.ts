@@ -200,7 +200,10 @@ export class Settings {
   }
 
   #read(name: string, write: () => ReturnType<typeof sql>) {
-    return this.cx.statements.one(`settings.${name}`, write, { reads: true });
+    return this.cx.statements.one(`settings.${name}`, write, {
+      reads: true,
+      fresh: true, // services act by them
+    });
   }
 
   #write(name: string, write: () => ReturnType<typeof sql>) {

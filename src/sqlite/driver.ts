@@ -63,14 +63,13 @@ export class SqliteConnection implements Connection {
     };
   }
 
-  exec(query: Query): Promise<Result> {
+  exec(query: Query): Result | Promise<Result> {
     const reading = this.#reading;
     if (!query.reads) return this.#write([query]);
     if (!reading) return this.#behindWrites(() => this.#patiently(() => this.#writing.run(query)));
     if (this.#closed || this.#breath.isDue()) return this.#readLater(reading, query);
-    // not async: under AsyncLocalStorage, which transactions use, a promise costs as much as a part of the read (Node 20, 22)
     try {
-      return Promise.resolve(reading.run(query));
+      return reading.run(query);
     } catch (error) {
       return isBusy(error) ? this.#readLater(reading, query) : Promise.reject(classify(error));
     }

@@ -15,12 +15,13 @@ import {
   unique,
   uniqueIndex,
 } from 'drizzle-orm/sqlite-core';
-import { RawJson } from '../codecs/json.ts';
+import { parseJson, RawJson } from '../codecs/json.ts';
 import { encodeTimestamp, parseTimestamp } from '../codecs/timestamp.ts';
 import type { Action } from '../model/action.ts';
 import type { AuditLog } from '../model/audit-log.ts';
 import type { ApiKey } from '../model/authentication.ts';
 import type { Connector, NotificationChannel, Playbook, Setting } from '../model/configuration.ts';
+import { STORED_UUID } from '../model/fields.ts';
 import type { Incident } from '../model/incident.ts';
 import {
   APPROVAL_LEVELS,
@@ -37,12 +38,10 @@ import {
 
 // ---- the columns' vocabulary: the same names and TypeScript types as in postgres/schema.ts -----------------------
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
 const uuid = customType<{ data: string; driverData: string }>({
   dataType: () => 'text',
   fromDriver: (text) => {
-    if (!UUID.test(text)) throw new TypeError('is not a UUID');
+    if (!STORED_UUID.test(text)) throw new TypeError('is not a UUID');
     return text;
   },
 });
@@ -61,7 +60,7 @@ const json = <T>(name: string) =>
   customType<{ data: T; driverData: string }>({
     dataType: () => 'text',
     toDriver: (value) => (value instanceof RawJson ? value.text : JSON.stringify(value)),
-    fromDriver: (text) => JSON.parse(text) as T,
+    fromDriver: (text) => parseJson(text) as T,
   })(name);
 
 const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({

@@ -1,6 +1,6 @@
 /** A primary and streaming replicas of the real PostgreSQL 15 of Debian's package, on free ports of the loopback. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../support/embedded-server.ts';
@@ -15,6 +15,9 @@ export interface Server {
   readonly url: string;
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Lets all its processes stand still: what connects, or is connected, hears nothing. */
+  freeze(): void;
+  thaw(): void;
 }
 
 const run = (program: string, ...args: readonly string[]) =>
@@ -79,6 +82,13 @@ export class Cluster {
     let child: ChildProcess | undefined;
     const kill = () => child?.kill('SIGQUIT');
     process.once('exit', kill);
+    /** To the server's process and its children, which are ours. */
+    const signalAll = (signal: 'SIGSTOP' | 'SIGCONT') => {
+      const pid = child?.pid;
+      if (pid === undefined) throw new Error('The server does not run');
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+      for (const one of [pid, ...children.split(' ').filter(Boolean).map(Number)]) process.kill(one, signal);
+    };
     const server: Server = {
       url: `postgres://postgres@127.0.0.1:${port}/postgres`,
       async start() {
@@ -97,6 +107,8 @@ export class Cluster {
           started.once('exit', (code) => reject(new Error(`PostgreSQL ended with ${code}:\n${log}`)));
         });
       },
+      freeze: () => signalAll('SIGSTOP'),
+      thaw: () => signalAll('SIGCONT'),
       async stop() {
         const running = child;
         child = undefined;

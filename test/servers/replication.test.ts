@@ -118,6 +118,58 @@ it('does without a replica that is gone, and takes it again when it is back', as
   await expect.poll(used, { timeout: 40_000, interval: 250 }).toEqual([true, true]);
 });
 
+it('does without a replica that accepts connections and stays silent', { timeout: 60_000 }, async () => {
+  const { id } = await store.incidents.create(newIncident());
+  await caughtUp();
+  const [silent] = replicas as [Server];
+  silent.freeze();
+  try {
+    // reads that were sent to it are answered elsewhere once it is found silent
+    const reads = await Promise.all(Array.from({ length: 20 }, () => store.incidents.get(id)));
+    expect(reads.every((incident) => incident.id === id)).toBe(true);
+    const start = performance.now();
+    for (let i = 0; i < 20; i++) expect((await store.incidents.get(id)).id).toBe(id);
+    expect(performance.now() - start).toBeLessThan(5_000); // nobody waits for it any more
+    const other = await openPostgresStore(primary.url, { replicas: [silent.url] });
+    const read = other.incidents.get(id);
+    expect((await read).id).toBe(id);
+    await other.close();
+  } finally {
+    silent.thaw();
+  }
+});
+
+it('streams from one replica, and goes on from the primary when that is lost', async () => {
+  const [first, second] = replicas as [Server, Server];
+  await store.incidents.createMany(Array.from({ length: 30 }, () => newIncident({ tags: ['steady'] })));
+  await caughtUp();
+  await (admins[2] as postgres.Sql)`select pg_wal_replay_pause()`; // the second one lags from now on
+  try {
+    await store.incidents.createMany(Array.from({ length: 30 }, () => newIncident({ tags: ['steady'] })));
+    const seen = new Map<string, number>();
+    const counts = await Promise.all(
+      [0, 1].map(async (i) => {
+        let count = 0;
+        for await (const { id } of store.incidents.stream({ tag: 'steady' }, { sort: 'oldest', batchSize: 7 })) {
+          seen.set(id, (seen.get(id) ?? 0) + 1);
+          count++;
+          if (i === 1 && count === 10) await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        return count;
+      }),
+    );
+    expect(counts.toSorted((a, b) => a - b)).toEqual([30, 60]); // each is what one replica knows
+    let met = 0;
+    for await (const _ of store.incidents.stream({ tag: 'steady' }, { sort: 'oldest', batchSize: 5 })) {
+      met++;
+      if (met === 12) for (const replica of [first, second]) await replica.stop();
+    }
+    expect(met).toBe(60); // the primary has them all
+  } finally {
+    for (const replica of [first, second]) await replica.start();
+  }
+});
+
 it('lets a process end although a replica is gone, and refuses replicas where they make no sense', async () => {
   const [one] = replicas as [Server];
   await one.stop();
