@@ -6,12 +6,18 @@ export interface Query {
   readonly fresh?: boolean;
   /** Runs it once for each of these lists of values, instead of `params`: what SQLite's bulk inserts are made of. */
   readonly each?: readonly (readonly unknown[])[];
+  /**
+   * Makes what takes the rows, one by one as they arrive, instead of `Result.rows`: PostgreSQL sends the next ones meanwhile. Made
+   * again for each attempt. It must not throw.
+   */
+  readonly receive?: () => (row: readonly unknown[]) => void;
   /** It only reads: SQLite answers it on its reading connection, beside a writer. */
   readonly reads: boolean;
 }
 
 /** Rows as arrays of column values, in the order of the SELECT or RETURNING list, and how many rows were changed or read. */
 export interface Result {
+  /** None where the query has `receive`. */
   readonly rows: readonly (readonly unknown[])[];
   readonly count: number;
 }

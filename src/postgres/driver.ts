@@ -133,11 +133,13 @@ export class PostgresConnection implements Connection {
   }
 
   #on(client: Client, transaction: Driver['transaction'], life: Life | undefined, discard: () => void) {
-    const exec = async ({ sql, params }: Query): Promise<Result> => {
+    const exec = async ({ sql, params, receive }: Query): Promise<Result> => {
       if (life?.lost) throw new ConnectionError();
       try {
         // every value goes as the text that the codecs made of it
-        const rows = await client.unsafe(sql, params as never[], { prepare: this.prepare }).values();
+        const query = client.unsafe(sql, params as never[], { prepare: this.prepare }).values();
+        if (receive) return { rows: [], count: (await query.forEach(receive() as never)).count };
+        const rows = await query;
         return { rows, count: rows.count };
       } catch (error) {
         if (isConnectionLost(error)) {

@@ -3,6 +3,7 @@ import { type Column, getTableColumns, getTableName, type SQL, sql, type Table }
 import { z } from 'zod';
 import type { RowDecoder } from '../driver/decode.ts';
 import type { Result } from '../driver/port.ts';
+import { receiveRows } from '../driver/receive.ts';
 import { bound, type Statement, type Values } from '../driver/statement.ts';
 import { NotFoundError } from '../errors.ts';
 import { parse } from '../model/parse.ts';
@@ -190,7 +191,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     const name = `all ${conditions.shape} ${sort}`;
     const select = () => sql`select ${this.columns()} from ${this.table}${conditions.where()}${this.#orderBy(sort)}`;
     const statement = fresh ? this.readFresh(name, select) : this.read(name, select);
-    return this.decodeAll(await this.cx.driver.exec(statement.query(conditions.values)));
+    return (await receiveRows(this.cx.driver, statement.query(conditions.values), this.#decode)).items;
   }
 
   /** The first row that fits; null when there is none. `values` may throw. @internal */
@@ -318,10 +319,8 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
       values.after_id = after.id;
       for (const [i, value] of after.values.entries()) values[`after${i}`] = value;
     }
-    const { rows } = await driver.exec(statement.query(values));
-    const items = (rows.length > limit ? rows.slice(0, limit) : rows).map(this.#decode);
-    const last = rows.length > limit ? rows[limit - 1] : undefined;
-    return { items, next: last ? this.#position(sort, last) : null };
+    const { items, last, hasMore } = await receiveRows(driver, statement.query(values), this.#decode, limit);
+    return { items, next: last && hasMore ? this.#position(sort, last) : null };
   }
 
   /** Where a row stands in the order, as the database stores it. */
@@ -342,10 +341,9 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
         sql`select ${this.columns(sort)} from ${this.table}${conditions.where()}${this.#orderBy(sort)} limit ${this.cx.dialect.limit('limit')} offset ${bound('offset')}`,
     );
     const total = await this.#count(conditions);
-    const { rows } = await this.cx.driver.exec(
-      statement.query({ ...conditions.values, limit: perPage, offset: (page - 1) * perPage }),
-    );
-    return { items: rows.map(this.#decode), page, perPage, total, pages: Math.max(Math.ceil(total / perPage), 1) };
+    const query = statement.query({ ...conditions.values, limit: perPage, offset: (page - 1) * perPage });
+    const { items } = await receiveRows(this.cx.driver, query, this.#decode);
+    return { items, page, perPage, total, pages: Math.max(Math.ceil(total / perPage), 1) };
   }
 
   async #count(conditions: Conditions): Promise<number> {

@@ -10,7 +10,7 @@ export class Statements {
 
   constructor(private readonly database: Sqlite.Database) {}
 
-  run({ sql, params, each }: Query): Result {
+  run({ sql, params, each, receive }: Query): Result {
     const statement = this.#prepare(sql);
     if (each) {
       for (const values of each) statement.run(...values);
@@ -18,6 +18,11 @@ export class Statements {
     }
     if (!statement.reader) return { rows: [], count: statement.run(...params).changes };
     const rows = statement.all(...params);
+    if (receive) {
+      const take = receive();
+      for (const row of rows) take(row);
+      return { rows: [], count: rows.length };
+    }
     return { rows, count: rows.length };
   }
 
