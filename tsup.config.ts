@@ -32,6 +32,8 @@ export default defineConfig({
   sourcemap: true,
   clean: true,
   treeshake: false,
+  // import.meta.url in CommonJS
+  shims: true,
   external: ['better-sqlite3', 'postgres', 'drizzle-orm', 'express-session'],
   esbuildPlugins: [esbuildPlugin(import.meta.dirname) as never],
 });

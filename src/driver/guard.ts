@@ -82,7 +82,14 @@ function guarded(driver: Driver, root: Driver, scope: Scope | undefined): Driver
     exec: (query) => (scope || isOuterHandle() ? statement(async () => driver.exec(query)) : driver.exec(query)),
     batch: (queries) => statement(() => driver.batch(queries)),
     transaction: <T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation) =>
-      enter(() => nested(driver, root, scope, work, isolation)),
+      enter(() => nested((inside) => driver.transaction(inside, isolation), root, scope, work)),
+    // where others are open already, it belongs to them
+    ...(driver.bulkTransaction && !scope
+      ? {
+          bulkTransaction: <T>(work: (inner: Driver) => Promise<T>) =>
+            enter(() => nested((inside) => (driver.bulkTransaction ?? driver.transaction)(inside), root, scope, work)),
+        }
+      : {}),
     ...(driver.steady ? { steady: () => guarded(driver.steady?.() ?? driver, root, scope) } : {}),
   };
 }
@@ -102,16 +109,15 @@ async function inScope<T>(scope: Scope, work: () => Promise<T>): Promise<T> {
 }
 
 async function nested<T>(
-  driver: Driver,
+  open: (inside: (inner: Driver) => Promise<T>) => Promise<T>,
   root: Driver,
   parent: Scope | undefined,
   work: (inner: Driver) => Promise<T>,
-  isolation: Isolation | undefined,
 ): Promise<T> {
   const scope = new Scope(root, parent);
   let thrown: { readonly error: unknown } | undefined;
   try {
-    return await driver.transaction(async (inner) => {
+    return await open(async (inner) => {
       try {
         const result = await innermost.run(scope, () => work(guarded(inner, root, scope)));
         await scope.queue.idle(); // statements that nobody awaited still belong to it
@@ -125,7 +131,7 @@ async function nested<T>(
       } finally {
         scope.open = false; // before COMMIT or ROLLBACK
       }
-    }, isolation);
+    });
   } catch (error) {
     if (!thrown || thrown.error !== error) remember(error); // BEGIN or COMMIT failed
     throw error;

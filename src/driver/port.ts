@@ -39,6 +39,12 @@ export interface Driver {
   transaction<T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T>;
 
   /**
+   * The same for a great many inserts, where there is a better place for them: nothing is read in it, nor nested. SQLite has a thread
+   * for it.
+   */
+  bulkTransaction?<T>(work: (inner: Driver) => Promise<T>): Promise<T>;
+
+  /**
    * Where reads that belong together go, when reads go to several places otherwise: each of them sees at least what the one
    * before saw.
    */

@@ -1,4 +1,5 @@
 /** The search index: pg_trgm's trigrams in a GIN index, which the planner uses by itself. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type SQL, sql } from 'drizzle-orm';
 import { foldAscii } from '../codecs/fold-ascii.ts';
 import { toJsonbString } from '../codecs/jsonb.ts';
@@ -6,6 +7,7 @@ import { jsonNeedle, likePattern } from '../driver/like.ts';
 import type { Driver, Query } from '../driver/port.ts';
 import type { SearchIndexStatus, SearchIndexTarget } from '../driver/search-index.ts';
 import { bound } from '../driver/statement.ts';
+import { DatabaseError, SerializationError, UniqueError } from '../errors.ts';
 
 const NAME = 'incidents_search_idx';
 
@@ -23,20 +25,22 @@ export const searchIndex: SearchIndexTarget = {
   status,
 
   async enable(driver, { progress }) {
-    await driver.exec(query('create extension if not exists pg_trgm'));
-    const { state } = await status(driver);
-    if (state === 'ready') return;
-    // what an interrupted making leaves behind is of no use
-    await driver.exec(query(`drop index concurrently if exists ${NAME}`));
-    const watching = setInterval(() => {
-      status(driver).then(progress, () => {});
-    }, PROGRESS_MS);
-    try {
-      await driver.exec(query(`create index concurrently ${NAME} on incidents using gin ((${DOCUMENT}) gin_trgm_ops)`));
-    } finally {
-      clearInterval(watching);
+    for (let failures = 0; ; ) {
+      const { state, isUnderWay } = await look(driver);
+      if (state === 'ready') return;
+      if (isUnderWay) {
+        // another process is at it
+        progress(await status(driver));
+        await sleep(PROGRESS_MS);
+        continue;
+      }
+      try {
+        await make(driver, progress);
+      } catch (error) {
+        // another process has begun meanwhile, with the index or with the extension
+        if (!(isTaken(error) && ++failures < 5)) throw error;
+      }
     }
-    progress(await status(driver));
   },
 
   async disable(driver) {
@@ -51,18 +55,49 @@ export const searchIndex: SearchIndexTarget = {
   },
 };
 
+async function make(driver: Driver, progress: (status: SearchIndexStatus) => void): Promise<void> {
+  await driver.exec(query('create extension if not exists pg_trgm'));
+  // what an interrupted making leaves behind is of no use
+  await driver.exec(query(`drop index concurrently if exists ${NAME}`));
+  const watching = setInterval(() => {
+    status(driver).then(progress, () => {});
+  }, PROGRESS_MS);
+  try {
+    await driver.exec(query(`create index concurrently ${NAME} on incidents using gin ((${DOCUMENT}) gin_trgm_ops)`));
+  } finally {
+    clearInterval(watching);
+  }
+  progress(await status(driver));
+}
+
+const isTaken = (error: unknown) =>
+  error instanceof UniqueError ||
+  error instanceof SerializationError ||
+  (error instanceof DatabaseError && error.nativeCode === '42P07'); // duplicate_table
+
 async function status(driver: Driver): Promise<SearchIndexStatus> {
+  const { isUnderWay: _, ...seen } = await look(driver);
+  return seen;
+}
+
+async function look(driver: Driver): Promise<SearchIndexStatus & { readonly isUnderWay: boolean }> {
   const { rows } = await driver.exec(
     query(
-      `select i.indisvalid, pg_relation_size(i.indexrelid)::text, p.tuples_done::text, p.tuples_total::text
+      `select i.indisvalid, pg_relation_size(i.indexrelid)::text, p.tuples_done::text, p.tuples_total::text, p.pid is not null
        from pg_index i left join pg_stat_progress_create_index p on p.index_relid = i.indexrelid
        where i.indexrelid = to_regclass('${NAME}')`,
     ),
   );
-  if (!rows[0]) return { state: 'absent', indexed: null, total: null, bytes: null };
-  const [valid, bytes, done, total] = rows[0];
+  if (!rows[0]) return { state: 'absent', indexed: null, total: null, bytes: null, isUnderWay: false };
+  const [valid, bytes, done, total, isUnderWay] = rows[0];
   const number = (value: unknown) => (value === null ? null : Number(value));
   return valid === true
-    ? { state: 'ready', indexed: null, total: null, bytes: number(bytes) }
-    : { state: 'building', indexed: number(done), total: number(total), bytes: number(bytes) };
+    ? { state: 'ready', indexed: null, total: null, bytes: number(bytes), isUnderWay: false }
+    : {
+        state: 'building',
+        indexed: number(done),
+        total: number(total),
+        bytes: number(bytes),
+        isUnderWay: isUnderWay === true || isUnderWay === 't',
+      };
 }

@@ -26,6 +26,9 @@ export interface BulkTarget<Input> {
   readonly trail?: (row: Values) => Values;
 }
 
+/** Characters that are encoded before the transaction begins: what has no more is stored in one that no other writer waits long for. */
+const AHEAD_CHARS = 4_000_000;
+
 /** Milliseconds of encoding without a break for the event loop. */
 const BREAK_MS = 10;
 
@@ -40,13 +43,14 @@ export async function insertAll<Input>(
   options: BulkOptions = {},
 ): Promise<readonly string[]> {
   const { onConflict } = parse(bulkOptions, options);
-  const next = taking(inputs);
-  const ids: string[] = [];
-  await cx.driver.transaction(async (driver) => {
-    const encode = chunkEncoder(cx, target);
-    let storing: Promise<void> | undefined;
-    try {
-      for (let chunk = await encode(next); chunk; chunk = await encode(next)) {
+  const chunks = new Chunks(cx, target, inputs);
+  try {
+    const { ahead, isAll } = await chunks.ahead();
+    if (!ahead.length) return [];
+    const ids: string[] = [];
+    const storeAll = async (driver: Driver) => {
+      let storing: Promise<void> | undefined;
+      for (let chunk = ahead.shift() ?? (await chunks.next()); chunk; chunk = ahead.shift() ?? (await chunks.next())) {
         await storing;
         storing = store(cx, driver, target.table, chunk, onConflict).then((inserted) => {
           for (const id of inserted) ids.push(id);
@@ -54,12 +58,14 @@ export async function insertAll<Input>(
         storing.catch(() => {}); // it is awaited with the next chunk, or at the end
       }
       await storing;
-    } catch (error) {
-      await next.end().catch(() => {}); // the first error is the one that tells
-      throw error;
-    }
-  });
-  return ids;
+    };
+    const { driver } = cx;
+    await (isAll || !driver.bulkTransaction ? driver.transaction(storeAll) : driver.bulkTransaction(storeAll));
+    return ids;
+  } catch (error) {
+    await chunks.end().catch(() => {}); // the first error is the one that tells
+    throw error;
+  }
 }
 
 /** Encoded rows, with their ids. */
@@ -67,48 +73,74 @@ interface Chunk {
   readonly ids: string[];
   readonly rows: (readonly unknown[])[];
   readonly trail: (readonly unknown[])[];
+  /** Characters of text in its rows. */
+  chars: number;
 }
 
-/** The inputs one after the other, without a promise for those that are at hand; and how to end before they do. */
-interface Taking<Input> {
-  (): IteratorResult<Input> | Promise<IteratorResult<Input>>;
-  end(): Promise<unknown>;
-}
+/** Inputs, checked and encoded as many at a time as one statement holds. */
+class Chunks<Input> {
+  readonly #iterator: Iterator<Input> | AsyncIterator<Input>;
+  readonly #encodeRow: (row: Values) => unknown[];
+  readonly #encodeTrail: (row: Values) => unknown[];
+  #index = 0;
+  #isDone = false;
+  #since = performance.now(); // over all chunks: SQLite stores one without leaving the microtasks
 
-function taking<Input>(inputs: Many<Input>): Taking<Input> {
-  if (typeof inputs !== 'object' || inputs === null || !(Symbol.iterator in inputs || Symbol.asyncIterator in inputs))
-    throw new ValidationError([{ path: '', message: 'is not a list' }]);
-  const iterator = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
-  return Object.assign(() => iterator.next(), { end: async () => iterator.return?.() });
-}
+  /** @throws ValidationError when the inputs are no list. */
+  constructor(
+    private readonly cx: Context,
+    private readonly target: BulkTarget<Input>,
+    inputs: Many<Input>,
+  ) {
+    if (typeof inputs !== 'object' || inputs === null || !(Symbol.iterator in inputs || Symbol.asyncIterator in inputs))
+      throw new ValidationError([{ path: '', message: 'is not a list' }]);
+    this.#iterator = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
+    this.#encodeRow = encoder(target.table);
+    this.#encodeTrail = encoder(cx.dialect.tables.auditLogs);
+  }
 
-/** Takes and encodes as many inputs as one statement holds; undefined when there are no more. */
-function chunkEncoder<Input>(cx: Context, { table, row: rowOf, trail }: BulkTarget<Input>) {
-  const { chunkRows, chunkChars } = cx.dialect.bulk;
-  const encodeRow = encoder(table);
-  const encodeTrail = encoder(cx.dialect.tables.auditLogs);
-  let index = 0;
-  let since = performance.now(); // over all chunks: SQLite stores one without leaving the microtasks
-  return async (next: Taking<Input>): Promise<Chunk | undefined> => {
-    const chunk: Chunk = { ids: [], rows: [], trail: [] };
-    let chars = 0;
-    while (chunk.rows.length < chunkRows && chars < chunkChars) {
-      const taken = next();
+  /** The first ones; and whether there are no more. */
+  async ahead(): Promise<{ readonly ahead: Chunk[]; readonly isAll: boolean }> {
+    const ahead: Chunk[] = [];
+    for (let chars = 0; chars < AHEAD_CHARS; ) {
+      const chunk = await this.next();
+      if (!chunk) return { ahead, isAll: true };
+      ahead.push(chunk);
+      chars += chunk.chars;
+    }
+    return { ahead, isAll: false };
+  }
+
+  /** Undefined when there are no more. */
+  async next(): Promise<Chunk | undefined> {
+    const { chunkRows, chunkChars } = this.cx.dialect.bulk;
+    const { row: rowOf, trail } = this.target;
+    const chunk: Chunk = { ids: [], rows: [], trail: [], chars: 0 };
+    while (!this.#isDone && chunk.rows.length < chunkRows && chunk.chars < chunkChars) {
+      const taken = this.#iterator.next(); // no promise for those that are at hand
       const { done, value } = 'then' in taken ? await taken : taken;
-      if (done) break;
-      const row = rowOf(value, `[${index++}]`);
-      const encoded = encodeRow(row);
+      if (done) {
+        this.#isDone = true;
+        break;
+      }
+      const row = rowOf(value, `[${this.#index++}]`);
+      const encoded = this.#encodeRow(row);
       chunk.ids.push(String(row.id));
       chunk.rows.push(encoded);
-      if (trail) chunk.trail.push(encodeTrail(trail(row)));
-      for (const text of encoded) if (typeof text === 'string') chars += text.length;
-      if (performance.now() - since > BREAK_MS) {
+      if (trail) chunk.trail.push(this.#encodeTrail(trail(row)));
+      for (const text of encoded) if (typeof text === 'string') chunk.chars += text.length;
+      if (performance.now() - this.#since > BREAK_MS) {
         await new Promise(setImmediate);
-        since = performance.now();
+        this.#since = performance.now();
       }
     }
     return chunk.rows.length ? chunk : undefined;
-  };
+  }
+
+  /** Tells the source that no more is taken. */
+  async end(): Promise<void> {
+    await this.#iterator.return?.();
+  }
 }
 
 async function store(
@@ -136,6 +168,7 @@ function distinct(chunk: Chunk): Chunk {
     ids: chunk.ids.filter(isFirst),
     rows: chunk.rows.filter(isFirst),
     trail: chunk.trail.filter(isFirst),
+    chars: chunk.chars,
   };
 }
 

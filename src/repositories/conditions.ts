@@ -53,6 +53,11 @@ export class Conditions {
     return this;
   }
 
+  /** Whether something is open: what is decided may not be true any more when the query runs. */
+  get isOpen(): boolean {
+    return this.#open.length > 0;
+  }
+
   /** Decides what is open: to be awaited before the conditions are used, where it answers a promise. */
   settled(): Promise<this> | this {
     return this.#open.length ? this.#settle() : this;

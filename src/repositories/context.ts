@@ -27,6 +27,7 @@ export interface Context {
 
 /** What is known of the search index. */
 export class Searchable {
+  #age = 0;
   #known: { readonly ready: boolean; readonly until: number } | undefined;
 
   constructor(private readonly target: SearchIndexTarget) {}
@@ -34,13 +35,15 @@ export class Searchable {
   async isReady(driver: Driver): Promise<boolean> {
     const now = performance.now();
     if (this.#known && now < this.#known.until) return this.#known.ready;
+    const age = this.#age;
     const ready = await this.target.isReady(driver);
-    this.#known = { ready, until: now + this.target.keepMs };
+    if (age === this.#age) this.#known = { ready, until: now + this.target.keepMs }; // or it may be old already
     return ready;
   }
 
   /** It was made or removed just now. */
   forget(): void {
+    this.#age++;
     this.#known = undefined;
   }
 }

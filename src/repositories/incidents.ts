@@ -1,6 +1,7 @@
 import { type Column, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { RawJson } from '../codecs/json.ts';
+import type { Result } from '../driver/port.ts';
 import type { Values } from '../driver/statement.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
 import {
@@ -312,14 +313,15 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
 
   /** Counts the incidents that fit the filter, by status and by severity, in one statement. Statuses without one count 0. */
   async stats(filter: IncidentFilter = {}): Promise<IncidentStats> {
-    const conditions = await this.conditions(filter).settled();
     const { status, severity } = this.table;
-    const statement = this.read(
-      `stats ${conditions.shape}`,
-      () =>
-        sql`select ${status}, ${severity}, count(*) from ${this.table}${conditions.where()} group by ${status}, ${severity}`,
-    );
-    const { rows } = await this.cx.driver.exec(statement.query(conditions.values));
+    const { rows } = await this.where(filter, async (conditions) => {
+      const statement = this.read(
+        `stats ${conditions.shape}`,
+        () =>
+          sql`select ${status}, ${severity}, count(*) from ${this.table}${conditions.where()} group by ${status}, ${severity}`,
+      );
+      return this.cx.driver.exec(statement.query(conditions.values));
+    });
     const byStatus = zeros(INCIDENT_STATUSES);
     const bySeverity = zeros(SEVERITIES);
     let total = 0;
@@ -333,15 +335,16 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
 
   /** Counts the incidents that fit the filter, by the day (UTC) on which they were created, in one statement. Days without one are left out. */
   async statsByDay(filter: IncidentFilter = {}): Promise<readonly IncidentDay[]> {
-    const conditions = await this.conditions(filter).settled();
     const { createdAt, severity } = this.table;
     const day = this.cx.dialect.day(createdAt);
-    const statement = this.read(
-      `by day ${conditions.shape}`,
-      () =>
-        sql`select ${day}, ${severity}, count(*) from ${this.table}${conditions.where()} group by ${day}, ${severity} order by 1`,
-    );
-    const { rows } = await this.cx.driver.exec(statement.query(conditions.values));
+    const { rows } = await this.where(filter, async (conditions) => {
+      const statement = this.read(
+        `by day ${conditions.shape}`,
+        () =>
+          sql`select ${day}, ${severity}, count(*) from ${this.table}${conditions.where()} group by ${day}, ${severity} order by 1`,
+      );
+      return this.cx.driver.exec(statement.query(conditions.values));
+    });
     const days = new Map<string, { day: string; total: number; bySeverity: Record<Severity, number> }>();
     for (const [on, withSeverity, count] of rows as [string, Severity, unknown][]) {
       const entry = days.get(on) ?? { day: on, total: 0, bySeverity: zeros(SEVERITIES) };
@@ -361,7 +364,11 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     options: { readonly resolvedSince?: Date | undefined } = {},
   ): Promise<Durations> {
     const { resolvedSince } = parse(z.strictObject({ resolvedSince: z.date().optional() }), options);
-    const conditions = await this.conditions(filter).settled();
+    const { rows } = await this.where(filter, (conditions) => this.#durations(conditions, resolvedSince));
+    return durationsOf(rows[0] ?? []);
+  }
+
+  async #durations(conditions: Conditions, resolvedSince: Date | undefined): Promise<Result> {
     const { dialect, driver } = this.cx;
     const { auditLogs } = dialect.tables;
     const statement = this.read(`time to resolve ${conditions.shape}${resolvedSince ? ' since' : ''}`, () => {
@@ -374,8 +381,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
       const ms = dialect.millisecondsBetween(createdAt, sql`ended`);
       return sql`select ${durationColumns} from (select ms, ${ranked()} from (select ${ms} as ms from ${this.table} inner join (${ends}) as ends on ends.incident_id = ${id}${conditions.where()}) as took) as ordered`;
     });
-    const { rows } = await driver.exec(statement.query({ ...conditions.values, resolved_since: resolvedSince }));
-    return durationsOf(rows[0] ?? []);
+    return driver.exec(statement.query({ ...conditions.values, resolved_since: resolvedSince }));
   }
 
   /** @internal */

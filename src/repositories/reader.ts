@@ -5,7 +5,7 @@ import type { RowDecoder } from '../driver/decode.ts';
 import type { Result } from '../driver/port.ts';
 import { receiveRows } from '../driver/receive.ts';
 import { bound, type Statement, type Values } from '../driver/statement.ts';
-import { NotFoundError } from '../errors.ts';
+import { DatabaseError, NotFoundError } from '../errors.ts';
 import { parse } from '../model/parse.ts';
 import type { Conditions } from './conditions.ts';
 import type { Context } from './context.ts';
@@ -124,17 +124,19 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   /** Lists rows that fit the filter, by cursor: exact also while rows come and go, and as fast on the last page as on the first. */
   async list(filter: Filter = {} as Filter, options: CursorOptions<Sort> = {}): Promise<Page<Row>> {
     this.#paging().byCursor(options);
-    const conditions = await this.source.conditions(filter).settled();
     const sort = options.sort ?? this.#defaultSort();
-    const after = options.after == null ? undefined : this.#cursor(sort, options.after);
-    const { items, next } = await this.#page(conditions, sort, clampLimit(options.limit), after);
+    const { items, next } = await this.where(filter, (conditions) => {
+      const after = options.after == null ? undefined : this.#cursor(sort, options.after);
+      return this.#page(conditions, sort, clampLimit(options.limit), after);
+    });
     return { items, next: next && encodeCursor(sort, next) };
   }
 
   /** Lists rows that fit the filter, by page number and with totals, as dashboards show them. It costs a count. */
   async listPage(filter: Filter = {} as Filter, options: NumberedOptions<Sort> = {}): Promise<NumberedPage<Row>> {
     this.#paging().numbered(options);
-    return this.#numbered(await this.source.conditions(filter).settled(), options.sort ?? this.#defaultSort(), options);
+    const sort = options.sort ?? this.#defaultSort();
+    return this.where(filter, (conditions) => this.#numbered(conditions, sort, options));
   }
 
   /**
@@ -148,10 +150,11 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     options?: { readonly estimate?: boolean },
   ): Promise<number | EstimatedCount> {
     const { estimate } = parse(countOptions, options ?? {});
-    const conditions = await this.source.conditions(filter).settled();
     const { estimate: estimator } = this.cx.dialect;
-    if (!estimate) return this.#count(conditions);
-    if (!estimator) return { count: await this.#count(conditions), estimated: false };
+    if (!estimate) return this.where(filter, (conditions) => this.#count(conditions));
+    if (!estimator)
+      return { count: await this.where(filter, (conditions) => this.#count(conditions)), estimated: false };
+    const conditions = await this.source.conditions(filter).settled();
     const statement = this.read(`estimate ${conditions.shape}`, () =>
       estimator.of(sql`select 1 from ${this.table}${conditions.where()}`),
     );
@@ -174,8 +177,9 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     const driver = this.cx.driver.steady?.() ?? this.cx.driver; // replicas lag differently
     let after: Cursor | undefined;
     do {
+      const from = after;
       // decided for each batch: the search index may come and go meanwhile
-      const page = await this.#page(await this.source.conditions(filter).settled(), sort, limit, after, driver);
+      const page = await this.where(filter, (conditions) => this.#page(conditions, sort, limit, from, driver));
       yield* page.items;
       after = page.next ?? undefined;
     } while (after);
@@ -184,6 +188,23 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   /** Printed, it shows nothing of its inside. @internal */
   [inspect.custom](): string {
     return `${this.constructor.name} {}`;
+  }
+
+  /**
+   * Does something with what a filter stands for; once more, where it was decided by the search index, and that was removed
+   * before the query ran.
+   *
+   * @internal
+   */
+  protected async where<T>(filter: Filter, work: (conditions: Conditions) => Promise<T>): Promise<T> {
+    const conditions = this.source.conditions(filter);
+    const wasOpen = conditions.isOpen;
+    try {
+      return await work(await conditions.settled());
+    } catch (error) {
+      if (!wasOpen || !(error instanceof DatabaseError) || this.cx.inTransaction) throw error;
+      return work(await this.source.conditions(filter).settled());
+    }
   }
 
   /** All rows that fit, in order, as they are at one moment: for tables that stay small. @internal */

@@ -14,9 +14,13 @@ import type { Connection, Driver, Query, Result } from '../driver/port.ts';
 import { backoff } from '../driver/retry.ts';
 import { BusyError, ClosedError, TransactionAbortedError } from '../errors.ts';
 import { Breath } from './breath.ts';
+import { BulkThread } from './bulk-thread.ts';
 import { classify, isBusy } from './errors.ts';
 import { type Committing, commitTogether, type Outcome, runAll, settle, type Write } from './group-commit.ts';
 import { Statements } from './statements.ts';
+
+/** SQLite's own default: pages in the log after which a commit copies it into the file. */
+const CHECKPOINT_PAGES = 1000;
 
 /** The longest wait between two tries for a lock: short, since SQLite has no queue that would keep our place. */
 const LONGEST_WAIT_MS = 16;
@@ -38,6 +42,9 @@ export class SqliteConnection implements Connection {
   /** Writes that wait for their turn, while others may join them. */
   #gathering: Write[] | undefined;
   #closed = false;
+  /** Those that still work on the file. */
+  readonly #threads = new Set<BulkThread>();
+  readonly bulkTransaction?: Required<Driver>['bulkTransaction'];
 
   /** @param reader a second, read-only connection to the same file; none for `:memory:`. */
   constructor(
@@ -47,6 +54,7 @@ export class SqliteConnection implements Connection {
   ) {
     this.#writing = new Statements(writer);
     this.#reading = reader && new Statements(reader);
+    if (reader) this.bulkTransaction = (work) => this.#behindWrites(() => this.#bulk(work));
     // IMMEDIATE: a transaction that starts by reading could not become a writer once another process has written
     this.#begins = writer.prepare('begin immediate');
     this.#commits = writer.prepare('commit');
@@ -118,11 +126,53 @@ export class SqliteConnection implements Connection {
     }
   }
 
+  async #bulk<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
+    const thread = await this.#startThread();
+    if (!thread) return this.#transact(work);
+    const run = (...queries: readonly Query[]) => this.#untilFree(() => thread.run(queries));
+    try {
+      await run(command('begin immediate'));
+      const batch: Driver['batch'] = async (queries) => {
+        if (!thread.inTransaction) throw new TransactionAbortedError();
+        try {
+          return await thread.run(queries);
+        } catch (error) {
+          throw classify(error);
+        }
+      };
+      const transaction: Driver['transaction'] = (nested) =>
+        nested({ exec: (query) => batch([query]), batch, transaction });
+      const result = await transaction(work);
+      if (!thread.inTransaction) throw new TransactionAbortedError();
+      await run(command('commit'));
+      return result;
+    } catch (error) {
+      if (thread.inTransaction) await thread.run([command('rollback')]).catch(() => {}); // or it is undone when it ends
+      throw error;
+    } finally {
+      thread.end();
+    }
+  }
+
+  async #startThread(): Promise<BulkThread | undefined> {
+    const thread = await BulkThread.start(this.writer);
+    if (!thread) return undefined;
+    this.#threads.add(thread);
+    this.writer.pragma('wal_autocheckpoint = 0'); // the thread copies the log: a commit here would do it, and wait
+    void thread.ended.then(() => {
+      this.#threads.delete(thread);
+      if (!this.#threads.size && this.writer.open) this.writer.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    });
+    return thread;
+  }
+
   close(): Promise<void> {
     this.#gathering = undefined; // no more writes join those that still happen
     return this.#lock.run(async () => {
       this.#closed = true;
       await this.#breath.take(); // reads that wait for the loop's turn come first
+      for (const thread of this.#threads) thread.keep();
+      await Promise.all([...this.#threads].map(({ ended }) => ended));
       this.reader?.close();
       this.writer.close();
     });
@@ -228,13 +278,13 @@ export class SqliteConnection implements Connection {
     return this.#untilFree(step);
   }
 
-  async #untilFree<T>(step: () => T): Promise<T> {
+  async #untilFree<T>(step: () => T | Promise<T>): Promise<T> {
     const end = performance.now() + this.options.busyTimeoutMs;
     for (let attempt = 0; ; attempt++) {
       await backoff(attempt, 1, LONGEST_WAIT_MS);
       this.#checkOpen();
       try {
-        return step();
+        return await step();
       } catch (error) {
         if (!isBusy(error)) throw classify(error);
         if (performance.now() >= end) throw new BusyError({ cause: error });
@@ -242,6 +292,8 @@ export class SqliteConnection implements Connection {
     }
   }
 }
+
+const command = (sql: string): Query => ({ sql, params: [], reads: false });
 
 function classified<T>(step: () => T): T {
   try {

@@ -55,8 +55,10 @@ async function load(): Promise<typeof Sqlite> {
   }
 }
 
-/** What each connection may keep of the file in memory. */
-const CACHE_KIB = 32_768;
+/** What readers may keep of the file in memory: SQLite's 2 MB hold no more than a page of incidents. */
+const READER_CACHE_KIB = 32_768;
+/** What a writer may: all of it may have to be written, and flushed, in one commit. */
+const WRITER_CACHE_KIB = 4096;
 
 interface ConnectOptions {
   readonly durability: 'power-loss' | 'process';
@@ -76,8 +78,8 @@ async function connect(
     opened = writer;
     await patiently(busyTimeoutMs, () => configure(writer, { inMemory, mode, durability }));
     const reader = inMemory || mode === 'ro' ? undefined : new Database(file, { timeout: 0, readonly: true });
-    // SQLite's 2 MB hold no more than a page of incidents
-    for (const database of reader ? [writer, reader] : [writer]) database.pragma(`cache_size = -${CACHE_KIB}`);
+    writer.pragma(`cache_size = -${reader ? WRITER_CACHE_KIB : READER_CACHE_KIB}`);
+    reader?.pragma(`cache_size = -${READER_CACHE_KIB}`);
     return new SqliteConnection(writer, reader, { busyTimeoutMs });
   } catch (error) {
     opened?.close();

@@ -45,10 +45,13 @@ export const searchIndex: SearchIndexTarget = {
   keepMs: 0,
 
   async isReady(driver) {
-    const { rows: tables } = await driver.exec(
-      read(`select 1 from sqlite_master where type = 'table' and name = 'incidents_search_state'`),
+    // without its triggers, which go with a table that is rebuilt, it would not be true
+    const { rows: parts } = await driver.exec(
+      read(
+        `select count(*) from sqlite_master where name in ('incidents_search_state', 'incidents_search_insert', 'incidents_search_update', 'incidents_search_delete')`,
+      ),
     );
-    if (!tables.length) return false;
+    if (parts[0]?.[0] !== 4) return false;
     const { rows } = await driver.exec(read('select ready from incidents_search_state'));
     return rows[0]?.[0] === 1;
   },
