@@ -1,4 +1,5 @@
 /** The search index: pg_trgm's trigrams in a GIN index, which the planner uses by itself. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type SQL, sql } from 'drizzle-orm';
 import { foldAscii } from '../codecs/fold-ascii.ts';
@@ -57,8 +58,7 @@ export const searchIndex: SearchIndexTarget = {
 
 async function make(driver: Driver, progress: (status: SearchIndexStatus) => void): Promise<void> {
   await driver.exec(query('create extension if not exists pg_trgm'));
-  // what an interrupted making leaves behind is of no use
-  await driver.exec(query(`drop index concurrently if exists ${NAME}`));
+  await removeLeftover(driver);
   const watching = setInterval(() => {
     status(driver).then(progress, () => {});
   }, PROGRESS_MS);
@@ -68,6 +68,23 @@ async function make(driver: Driver, progress: (status: SearchIndexStatus) => voi
     clearInterval(watching);
   }
   progress(await status(driver));
+}
+
+/**
+ * What an interrupted making leaves behind is of no use. Its name is taken from it under the lock that makings hold, so that none
+ * which another process has finished meanwhile is dropped for it.
+ */
+async function removeLeftover(driver: Driver): Promise<void> {
+  const leftover = `${NAME}_${randomUUID().slice(0, 8)}`;
+  const found = await driver.transaction(async (inner) => {
+    await inner.exec(query('lock table incidents in share update exclusive mode'));
+    const { rows } = await inner.exec(
+      query(`select 1 from pg_index where indexrelid = to_regclass('${NAME}') and not indisvalid`),
+    );
+    if (rows.length) await inner.exec(query(`alter index ${NAME} rename to ${leftover}`));
+    return rows.length > 0;
+  });
+  if (found) await driver.exec(query(`drop index concurrently if exists ${leftover}`));
 }
 
 const isTaken = (error: unknown) =>
