@@ -26,6 +26,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
   },
 });
+const WARM_UP_ROUNDS = 60;
 const PEERS: readonly Open[] = [openDrizzle(true), openDrizzle(false), openKysely, openTypeorm, openMikroOrm];
 
 const ours = (store: Store): Peer => ({
@@ -89,7 +90,8 @@ async function run(name: 'sqlite' | 'postgres'): Promise<void> {
   );
   for (const [what, times, work] of operations) {
     const took = new Map<Peer, number[]>(peers.map((peer) => [peer, []]));
-    for (let round = -3; round < Number(values.rounds); round++)
+    // Node compiles what runs often: without these rounds, the side with more code of its own is measured half compiled
+    for (let round = -WARM_UP_ROUNDS; round < Number(values.rounds); round++)
       for (let k = 0; k < peers.length; k++) {
         const peer = peers[(k + Math.abs(round)) % peers.length] as Peer; // each begins in turn
         const start = performance.now();

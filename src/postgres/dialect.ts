@@ -17,7 +17,7 @@ const writer = new PgDialect();
 const tables: Tables = asTables(schema);
 
 /** A bulk insert's statement is one JSON text: small enough for the server's memory, large enough to fill its time. */
-const CHUNK_ROWS = 500;
+const CHUNK_ROWS = 250;
 const CHUNK_CHARS = 2_000_000;
 
 /** How the server writes a time in UTC. */

@@ -102,7 +102,8 @@ class Chunks<Input> {
   /** The first ones; and whether there are no more. */
   async ahead(): Promise<{ readonly ahead: Chunk[]; readonly isAll: boolean }> {
     const ahead: Chunk[] = [];
-    for (let chars = 0; chars < AHEAD_CHARS; ) {
+    const most = this.cx.driver.bulkTransaction ? AHEAD_CHARS : 1; // elsewhere nobody waits for it
+    for (let chars = 0; chars < most; ) {
       const chunk = await this.next();
       if (!chunk) return { ahead, isAll: true };
       ahead.push(chunk);

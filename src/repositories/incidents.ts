@@ -301,7 +301,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     return this.cx.dialect.storedJson(rows[0][0]);
   }
 
-  /** The incidents without their payloads, as lists and dashboards show them: 3 to 5 times as fast to read. */
+  /** The incidents without their payloads, as lists and dashboards show them: about twice as fast to read, the more the larger alerts are. */
   get summary(): Selection<
     'incidents',
     IncidentFilter,
