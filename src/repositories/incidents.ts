@@ -314,7 +314,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
   /** Counts the incidents that fit the filter, by status and by severity, in one statement. Statuses without one count 0. */
   async stats(filter: IncidentFilter = {}): Promise<IncidentStats> {
     const { status, severity } = this.table;
-    const { rows } = await this.where(filter, async (conditions) => {
+    const { rows } = await this.withConditions(filter, async (conditions) => {
       const statement = this.read(
         `stats ${conditions.shape}`,
         () =>
@@ -337,7 +337,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
   async statsByDay(filter: IncidentFilter = {}): Promise<readonly IncidentDay[]> {
     const { createdAt, severity } = this.table;
     const day = this.cx.dialect.day(createdAt);
-    const { rows } = await this.where(filter, async (conditions) => {
+    const { rows } = await this.withConditions(filter, async (conditions) => {
       const statement = this.read(
         `by day ${conditions.shape}`,
         () =>
@@ -364,7 +364,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     options: { readonly resolvedSince?: Date | undefined } = {},
   ): Promise<Durations> {
     const { resolvedSince } = parse(z.strictObject({ resolvedSince: z.date().optional() }), options);
-    const { rows } = await this.where(filter, (conditions) => this.#durations(conditions, resolvedSince));
+    const { rows } = await this.withConditions(filter, (conditions) => this.#durations(conditions, resolvedSince));
     return durationsOf(rows[0] ?? []);
   }
 

@@ -125,7 +125,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   async list(filter: Filter = {} as Filter, options: CursorOptions<Sort> = {}): Promise<Page<Row>> {
     this.#paging().byCursor(options);
     const sort = options.sort ?? this.#defaultSort();
-    const { items, next } = await this.where(filter, (conditions) => {
+    const { items, next } = await this.withConditions(filter, (conditions) => {
       const after = options.after == null ? undefined : this.#cursor(sort, options.after);
       return this.#page(conditions, sort, clampLimit(options.limit), after);
     });
@@ -136,7 +136,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   async listPage(filter: Filter = {} as Filter, options: NumberedOptions<Sort> = {}): Promise<NumberedPage<Row>> {
     this.#paging().numbered(options);
     const sort = options.sort ?? this.#defaultSort();
-    return this.where(filter, (conditions) => this.#numbered(conditions, sort, options));
+    return this.withConditions(filter, (conditions) => this.#numbered(conditions, sort, options));
   }
 
   /**
@@ -151,9 +151,9 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   ): Promise<number | EstimatedCount> {
     const { estimate } = parse(countOptions, options ?? {});
     const { estimate: estimator } = this.cx.dialect;
-    if (!estimate) return this.where(filter, (conditions) => this.#count(conditions));
+    if (!estimate) return this.withConditions(filter, (conditions) => this.#count(conditions));
     if (!estimator)
-      return { count: await this.where(filter, (conditions) => this.#count(conditions)), estimated: false };
+      return { count: await this.withConditions(filter, (conditions) => this.#count(conditions)), estimated: false };
     const conditions = await this.source.conditions(filter).settled();
     const statement = this.read(`estimate ${conditions.shape}`, () =>
       estimator.of(sql`select 1 from ${this.table}${conditions.where()}`),
@@ -179,7 +179,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     do {
       const from = after;
       // decided for each batch: the search index may come and go meanwhile
-      const page = await this.where(filter, (conditions) => this.#page(conditions, sort, limit, from, driver));
+      const page = await this.withConditions(filter, (conditions) => this.#page(conditions, sort, limit, from, driver));
       yield* page.items;
       after = page.next ?? undefined;
     } while (after);
@@ -196,7 +196,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
    *
    * @internal
    */
-  protected async where<T>(filter: Filter, work: (conditions: Conditions) => Promise<T>): Promise<T> {
+  protected async withConditions<T>(filter: Filter, work: (conditions: Conditions) => Promise<T>): Promise<T> {
     const conditions = this.source.conditions(filter);
     const wasOpen = conditions.isOpen;
     try {
@@ -222,7 +222,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     values: () => Values,
     { fresh = false } = {},
   ): Promise<Row | null> {
-    const result = this.#where(name, where, values(), fresh);
+    const result = this.#select(name, where, values(), fresh);
     return this.#first(result instanceof Promise ? await result : result);
   }
 
@@ -257,7 +257,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   }
 
   /** Under AsyncLocalStorage, which transactions use, a promise costs as much as a part of the read (Node 20, 22): few are made. */
-  #where(name: string, where: () => SQL, values: Values, fresh: boolean): Result | Promise<Result> {
+  #select(name: string, where: () => SQL, values: Values, fresh: boolean): Result | Promise<Result> {
     const select = () => sql`select ${this.columns()} from ${this.table} where ${where()}`;
     const statement = fresh ? this.readFresh(name, select) : this.read(name, select);
     return this.cx.driver.exec(statement.query(values));
@@ -266,7 +266,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   #byKey(id: string): Result | Promise<Result> {
     const visible = this.source.visible();
     const values = { ...visible.values, id: this.source.parseKey(id) };
-    return this.#where(
+    return this.#select(
       'find',
       () => sql`${this.byId(this.table)}${visible.and()}`,
       values,
