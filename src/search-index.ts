@@ -17,8 +17,8 @@ const enableOptions = z.strictObject({
 });
 
 /**
- * The optional index of `search`: trigrams of alert data, tickets and tags. A search answers the same with it and without it,
- * faster with it. It costs space, and a part of the time of every insert.
+ * The optional index of `search`: trigrams of alert data, tickets and tags; on SQLite also what finds tags, of which PostgreSQL
+ * always has an index. A list answers the same with it and without it, faster with it. It costs space, and a part of the time of every insert.
  */
 export class SearchIndex {
   /** @internal */

@@ -120,7 +120,7 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
       () => store.incidents.list({ ticketId: 'T-400' }),
       { sqlite: /incidents_ticket_id_idx/, postgres: /incidents_ticket_id_idx/ },
     ],
-    // SQLite has no index of a JSON array's elements: it walks the newest until it has a page
+    // without the search index SQLite has none of tags: it walks the newest until it has a page
     [
       'a tag',
       () => store.incidents.list({ tag: 'tag-7' }),
@@ -168,5 +168,17 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
     const plan = await planOf(work);
     expect(plan).toMatch(index[dialect]);
     expect(plan).not.toMatch(/\bSCAN \w+$|Seq Scan/m); // without an index
+  });
+
+  it('tags use an index of their own, and none of the table’s where they are rare, with the search index', async () => {
+    await store.searchIndex.enable({ batchSize: 5000 });
+    const tags = { sqlite: /SEARCH t USING PRIMARY KEY \(tag=\?\)/, postgres: /incidents_tags_idx/ }[dialect];
+    for (const tag of ['tag-7', 'nobody has it']) {
+      const plan = await planOf(() => store.incidents.list({ tag }));
+      expect(plan).toMatch(tags);
+      expect(plan).not.toMatch(/\bSCAN (?!json_each)|Seq Scan/);
+    }
+    const counted = await planOf(() => store.incidents.count({ tag: ['tag-7', 'tag-9'], severity: 'low' }));
+    expect(counted).toMatch(dialect === 'sqlite' ? /incidents_search_tags USING PRIMARY KEY \(tag=\?\)/ : tags);
   });
 });

@@ -1,4 +1,5 @@
 import type { Subject } from '../subject.ts';
+import { RARE_TAG } from './world.ts';
 
 /** What a person waits for. */
 export interface Interaction {
@@ -53,10 +54,17 @@ export async function interactions(
     { name: 'about how many audit rows', times: 5, run: () => ours.auditLogs.count({}, { estimate: true }) },
   ];
   if (searchable)
-    list.push({
-      name: 'search for an IP address, with the index',
-      times: 10,
-      run: () => ours.incidents.summary.list({ search: text }),
-    });
+    list.push(
+      {
+        name: 'newest 50 with a rare tag, with the index',
+        times: 30,
+        run: () => ours.incidents.summary.list({ tag: RARE_TAG }),
+      },
+      {
+        name: 'search for an IP address, with the index',
+        times: 10,
+        run: () => ours.incidents.summary.list({ search: text }),
+      },
+    );
   return list;
 }

@@ -2,6 +2,9 @@ import { pastIncident } from '../alerts.ts';
 import type { NewIncident } from '../library.ts';
 import type { Subject } from '../subject.ts';
 
+/** One in 5,000 incidents has it. */
+export const RARE_TAG = 'crown-jewels';
+
 const CHUNK = 50_000;
 
 /** Every incident has five audit rows and two actions; for a tenth of them approval was asked. */
@@ -12,7 +15,12 @@ export async function grow(subject: Subject, from: number, to: number): Promise<
 }
 
 function* incidents(from: number, to: number): Generator<NewIncident> {
-  for (let i = from; i < to; i++) yield { ...pastIncident(i), ...(i % 50 ? {} : { ticketId: `JIRA-${i}` }) };
+  for (let i = from; i < to; i++)
+    yield {
+      ...pastIncident(i),
+      ...(i % 50 ? {} : { ticketId: `JIRA-${i}` }),
+      ...(i % 5000 ? {} : { tags: [RARE_TAG] }),
+    };
 }
 
 /**

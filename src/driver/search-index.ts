@@ -21,6 +21,27 @@ export interface Building {
   readonly progress: (status: SearchIndexStatus) => void;
 }
 
+/** The incidents that have a tag, in the order of their creation. */
+export interface TagIndex {
+  /** How many incidents have this tag: exact where they are few, else Infinity. */
+  count(driver: Driver, tag: string): Promise<number>;
+  /** The ids of all incidents that have one of these tags, which are bound by these names. */
+  ids(names: readonly string[]): SQL;
+  /** The ids of the first incidents of a list that have one of these tags. */
+  first(names: readonly string[], list: ListByCreation): SQL;
+}
+
+/** A list in the order of creation. */
+export interface ListByCreation {
+  readonly descending: boolean;
+  /** It begins behind the cursor that is bound as `after0` and `after_id`. */
+  readonly after: boolean;
+  /** The name of the bound number of rows. */
+  readonly limit: string;
+  /** What else a row must fit: ` where …`, or nothing. */
+  readonly where: SQL;
+}
+
 /** A trigram index over the alert data, tickets and tags of incidents, as a database has it. */
 export interface SearchIndexTarget {
   status(driver: Driver): Promise<SearchIndexStatus>;
@@ -36,4 +57,6 @@ export interface SearchIndexTarget {
    * for less than three characters.
    */
   candidates(incidents: Tables['incidents'], name: string, text: string): SQL | undefined;
+  /** What finds incidents by their tags; undefined where the table has an index that does. */
+  readonly tags: TagIndex | undefined;
 }

@@ -48,6 +48,8 @@ export const searchIndex: SearchIndexTarget = {
     await driver.exec(query(`drop index concurrently if exists ${NAME}`));
   },
 
+  tags: undefined, // incidents_tags_idx
+
   candidates(_incidents, name, text) {
     if ([...text].length < 3) return undefined;
     const inJson = bound(name, (needle: string) => likePattern(foldAscii(jsonNeedle(toJsonbString(needle)))));

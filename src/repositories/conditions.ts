@@ -1,10 +1,17 @@
 import { type Column, type SQL, sql } from 'drizzle-orm';
 import type { Dialect } from '../driver/dialect.ts';
+import type { ListByCreation } from '../driver/search-index.ts';
 import type { Values } from '../driver/statement.ts';
 
 interface Part {
   readonly shape: string;
-  readonly sql: () => SQL;
+  /** `list` is given where the condition selects a list in the order of creation. */
+  readonly sql: (list?: ListByCreation) => SQL;
+}
+
+/** What was decided on. */
+export interface Decided extends Part {
+  readonly values?: Values;
 }
 
 /** The conditions that a filter asks for. Their shapes make the name of the statement; their values are bound to it. */
@@ -12,7 +19,7 @@ export class Conditions {
   readonly #parts: Part[] = [];
   readonly #values: Record<string, unknown> = {};
 
-  #open: { readonly holds: () => Promise<boolean>; readonly part: Part }[] = [];
+  #open: (() => Promise<Decided | undefined>)[] = [];
 
   constructor(private readonly dialect: Dialect) {}
 
@@ -27,8 +34,15 @@ export class Conditions {
 
   /** ` where …`, or nothing. */
   where(...more: SQL[]): SQL {
-    const all = [...this.#parts.map((part) => part.sql()), ...more];
-    return all.length ? sql` where ${sql.join(all, sql` and `)}` : sql``;
+    return where([...this.#parts.map((part) => part.sql()), ...more]);
+  }
+
+  /** The same for a list in the order of creation. */
+  whereInOrder(list: Omit<ListByCreation, 'where'>, ...more: SQL[]): SQL {
+    const parts = this.#parts.map((part) =>
+      part.sql({ ...list, where: where(this.#parts.filter((other) => other !== part).map((other) => other.sql())) }),
+    );
+    return where([...parts, ...more]);
   }
 
   /** ` and …`, or nothing: behind another condition. */
@@ -41,15 +55,15 @@ export class Conditions {
       : sql``;
   }
 
-  add(shape: string, condition: () => SQL, values: Values = {}): this {
+  add(shape: string, condition: Part['sql'], values: Values = {}): this {
     this.#parts.push({ shape, sql: condition });
     Object.assign(this.#values, values);
     return this;
   }
 
-  /** A condition that is left out where `holds` says so when the query is made. */
-  whether(holds: () => Promise<boolean>, shape: string, condition: () => SQL): this {
-    this.#open.push({ holds, part: { shape, sql: condition } });
+  /** A condition that is decided on when the query is made; undefined leaves it out. */
+  later(decide: () => Promise<Decided | undefined>): this {
+    this.#open.push(decide);
     return this;
   }
 
@@ -134,7 +148,10 @@ export class Conditions {
   }
 
   async #settle(): Promise<this> {
-    for (const { holds, part } of this.#open.splice(0)) if (await holds()) this.#parts.push(part);
+    for (const decide of this.#open.splice(0)) {
+      const part = await decide();
+      if (part) this.add(part.shape, part.sql, part.values);
+    }
     return this;
   }
 
@@ -145,3 +162,5 @@ export class Conditions {
     });
   }
 }
+
+const where = (all: readonly SQL[]) => (all.length ? sql` where ${sql.join([...all], sql` and `)}` : sql``);

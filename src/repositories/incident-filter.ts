@@ -4,7 +4,7 @@ import { limitedText, oneOrMany, tag } from '../model/fields.ts';
 import { ticketId as ticketText } from '../model/incident.ts';
 import { parse } from '../model/parse.ts';
 import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
-import { Conditions } from './conditions.ts';
+import { Conditions, type Decided } from './conditions.ts';
 import type { Context } from './context.ts';
 
 /** Which incidents a list holds. Every member narrows it; what is left out, or undefined, does not. */
@@ -63,13 +63,18 @@ export function incidentConditions(cx: Context, filter: IncidentFilter): Conditi
     .includes(t.tags, allTags, 'all')
     .oneOf(t.ticketId, ticketId)
     .present(t.ticketId, hasTicket);
+  const narrowing = new Set(allTags?.length ? allTags : typeof tag === 'string' ? [tag] : tag);
+  // a ticket finds its incidents sooner
+  if (narrowing.size && ticketId === undefined) {
+    const others = [status, severity, since, until, updatedSince, hasTicket, search];
+    const isAlone = others.every((other) => other === undefined);
+    conditions.later(() => byTags(cx, [...narrowing], { all: !!allTags?.length, isAlone }));
+  }
   if (search === undefined) return conditions;
   const candidates = dialect.searchIndex.candidates(t, 'search', search);
   if (candidates)
-    conditions.whether(
-      () => cx.searchable.isReady(cx.driver),
-      'indexed',
-      () => candidates,
+    conditions.later(async () =>
+      (await cx.searchable.isReady(cx.driver)) ? { shape: 'indexed', sql: () => candidates } : undefined,
     );
   return conditions.add(
     'search',
@@ -77,4 +82,31 @@ export function incidentConditions(cx: Context, filter: IncidentFilter): Conditi
       sql`(${dialect.jsonContains(t.alertData, 'search')} or ${dialect.textContains(t.ticketId, 'search')} or ${dialect.jsonContains(t.tags, 'search')})`,
     { search },
   );
+}
+
+/** A list is put together of one for each tag: of more of them, it would take longer than a walk. */
+const MOST_TAGS = 20;
+
+/** Finds the incidents by their tags where an index knows these; that they have them is looked at all the same. */
+async function byTags(
+  cx: Context,
+  wanted: readonly string[],
+  { all, isAlone }: { readonly all: boolean; readonly isAlone: boolean },
+): Promise<Decided | undefined> {
+  const { tags } = cx.dialect.searchIndex;
+  if (!tags || (!all && wanted.length > MOST_TAGS) || !(await cx.searchable.isReady(cx.driver))) return undefined;
+  const counted: { readonly tag: string; readonly count: number }[] = [];
+  for (const tag of wanted) counted.push({ tag, count: await tags.count(cx.driver, tag) });
+  // of tags that an incident must all have, the rarest
+  const used = all ? counted.toSorted((a, b) => a.count - b.count).slice(0, 1) : counted;
+  const areFew = used.every(({ count }) => Number.isFinite(count));
+  if (!areFew && !isAlone) return undefined; // another index may find a page of them sooner
+  const names = used.map((_, i) => `tagged${i}`);
+  const { incidents } = cx.dialect.tables;
+  return {
+    shape: `tagged:${names.length}${areFew ? ' few' : ''}`,
+    sql: (list) =>
+      list || areFew ? sql`${incidents.id} in (${list ? tags.first(names, list) : tags.ids(names)})` : sql`1 = 1`, // not in the order of creation
+    values: Object.fromEntries(used.map(({ tag }, i) => [`tagged${i}`, tag])),
+  };
 }

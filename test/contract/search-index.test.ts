@@ -1,5 +1,6 @@
+import { v7 as uuidv7 } from 'uuid';
 import { expect, it } from 'vitest';
-import type { NewIncident } from '../../src/index.ts';
+import type { IncidentFilter, IncidentSummary, NewIncident, Page } from '../../src/index.ts';
 import type { Store } from '../../src/store.ts';
 import { contract } from '../support/contract.ts';
 import { SHARED_BACKENDS } from '../support/databases.ts';
@@ -101,6 +102,87 @@ contract('the search index', (subject) => {
     await expect(store.transaction(() => store.searchIndex.enable())).rejects.toMatchObject({
       code: 'transaction_scope',
     });
+    await database.drop();
+  });
+
+  it('changes how fast tags are found, and nothing else', async () => {
+    const { backend } = subject();
+    const database = await backend.create();
+    const store = await database.open();
+    const at = (i: number) => new Date(1_700_000_000_000 + Math.floor(i / 3) * 1000); // three at a time
+    const ids = await store.incidents.createMany(
+      Array.from({ length: 240 }, (_, i) =>
+        newIncident({
+          tags: ['all', ...(i % 2 ? ['odd', `n${i % 7}`] : []), ...(i === 100 ? ['rare "é%'] : [])],
+          severity: i % 3 ? 'low' : 'high',
+          createdAt: at(i),
+        }),
+      ),
+    );
+    const filters: IncidentFilter[] = [
+      { tag: 'all' },
+      { tag: 'ALL' },
+      { tag: 'rare "é%' },
+      { tag: 'nobody' },
+      { tag: [] },
+      { allTags: [] },
+      { tag: ['n1', 'n3', 'odd'] },
+      { tag: ['n1', 'nobody'], severity: 'high' },
+      { allTags: ['all', 'odd', 'n5'] },
+      { allTags: ['all', 'odd'], tag: ['n2', 'n4'], until: at(200) },
+      { tag: 'odd', search: 'n3', since: at(30) },
+      { tag: Array.from({ length: 40 }, (_, i) => `n${i}`) },
+    ];
+    const everything = async () => {
+      const found: unknown[] = [];
+      for (const filter of filters) {
+        for (const sort of ['newest', 'oldest', 'recently_updated'] as const) {
+          let after: string | null = null;
+          do {
+            const page: Page<IncidentSummary> = await store.incidents.summary.list(filter, { sort, limit: 17, after });
+            found.push(page.items.map(({ id }) => id));
+            after = page.next;
+          } while (after);
+        }
+        found.push(await store.incidents.count(filter), await store.incidents.stats(filter));
+        found.push((await store.incidents.listPage(filter, { page: 2, perPage: 5 })).items);
+        for await (const { id } of store.incidents.summary.stream(filter, { batchSize: 50 })) found.push(id);
+      }
+      return found;
+    };
+    const without = await everything();
+    await store.searchIndex.enable({ batchSize: 50 });
+    expect(await everything()).toEqual(without);
+
+    await store.incidents.addTags(ids[7] as string, ['later']);
+    await store.incidents.removeTags(ids[9] as string, ['odd']);
+    await store.incidents.update(ids[11] as string, { tags: ['later', 'odd'] });
+    await store.incidents.create(newIncident({ tags: ['odd', 'later'], createdAt: at(2) }));
+    await store.incidents.createMany([newIncident({ id: ids[0] as string, tags: ['ignored'] })], {
+      onConflict: 'ignore',
+    });
+    if (backend.dialect === 'sqlite' && backend.shared) {
+      // others write as they like: no JSON, the same tag twice, no text, a row in the place of another
+      const row = `source, severity, status, '{}', enrichments, analysis, proposed_actions, ticket_id`;
+      const copy = (id: string, tags: string) =>
+        database.raw(
+          `insert or replace into incidents select '${id}', ${row}, '${tags}', metadata, created_at, updated_at from incidents where id = '${ids[50]}'`,
+        );
+      await copy(uuidv7(), '["odd", "odd", 7, null]');
+      const bare = uuidv7();
+      await copy(bare, '["replaced"]');
+      await copy(bare, '["odd"]');
+      expect(await store.incidents.count({ tag: 'replaced' })).toBe(0);
+      await database.raw(`delete from incidents where id = '${bare}'`);
+    }
+    filters.push({ tag: 'later' }, { tag: 'ignored' }, { tag: 'odd' }, { allTags: ['later', 'odd'] });
+    await store.transaction(async (tx) => {
+      const { id } = await tx.incidents.create(newIncident({ tags: ['inside'] }));
+      expect((await tx.incidents.list({ tag: 'inside' })).items.map((row) => row.id)).toEqual([id]);
+    });
+    const changed = await everything();
+    await store.searchIndex.disable();
+    expect(await everything()).toEqual(changed);
     await database.drop();
   });
 
