@@ -63,10 +63,12 @@ export interface PostgresOptions<J = NoSchemas> extends StoreOptions<J> {
   readonly replicas?: readonly string[] | undefined;
   /** Connections at most: 10 by default. */
   readonly poolSize?: number | undefined;
-  /** Seconds to wait for a connection: 30 by default. */
+  /** Seconds to wait for a connection: by default what the URL (`connect_timeout`) or PGCONNECT_TIMEOUT says, or 30. */
   readonly connectTimeoutSeconds?: number | undefined;
   /** Seconds after which an idle connection is closed: never by default. */
   readonly idleTimeoutSeconds?: number | undefined;
+  /** Seconds after which a connection is replaced by a new one, once it is free: 1,800 to 3,600 by default. */
+  readonly maxLifetimeSeconds?: number | undefined;
   /** Use named prepared statements: true by default. False for PgBouncer in transaction mode. */
   readonly prepare?: boolean | undefined;
   /** TLS: as the URL's `sslmode` says by default. */
@@ -114,8 +116,9 @@ export const postgresOptions = z.strictObject({
   ...common,
   replicas: z.array(z.string().min(1)).max(50).default([]),
   poolSize: z.number().int().min(1).max(10_000).default(10),
-  connectTimeoutSeconds: z.number().positive().max(2_147_483).default(30),
+  connectTimeoutSeconds: z.number().positive().max(2_147_483).optional(),
   idleTimeoutSeconds: z.number().positive().max(2_147_483).optional(),
+  maxLifetimeSeconds: z.number().positive().max(2_147_483).optional(),
   prepare: z.boolean().default(true),
   ssl: z.union([z.boolean(), z.enum(['require', 'prefer', 'verify-full'])]).optional(),
   applicationName: z.string().min(1).max(63).default('triage-warden'),

@@ -36,7 +36,10 @@ async function migratorOf(backend: Backend, database: TestDatabase, migrations: 
     import('../src/postgres/driver.ts'),
     import('../src/postgres/migrations.ts'),
   ]);
-  const connection = new PostgresConnection(() => postgres(database.url, { max: 1, onnotice: () => {} }), 2, true);
+  const connection = new PostgresConnection(() => postgres(database.url, { max: 1, onnotice: () => {} }), {
+    poolSize: 2,
+    prepare: true,
+  });
   return { migrator: new Migrator(migrationTarget(connection), migrations), connection };
 }
 

@@ -1,5 +1,8 @@
 /** Opening a store: URLs, options, drivers. */
+
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { ConfigurationError, type OpenOptions, openStore } from '../src/index.ts';
@@ -25,6 +28,11 @@ describe('openStore', () => {
     'postgres:hunter2',
     'postgres://u:hunter2@h:port/d',
     'postgresql://u:hunter2@[/d',
+    'postgres://u:hunter2@h/d?prepare=false',
+    'postgres://u:hunter2@h/d?max=5',
+    'postgres://u:hunter2@h/d?idle_timeout=5',
+    'postgres://u:hunter2@h/d?TimeZone=Europe/Paris',
+    'postgres://u:hunter2@h/d?connect_timeout=hunter2',
   ])('refuses the URL %s without quoting it', async (url) => {
     // R-O6, R-O7
     const error = await openStore(url).catch((thrown) => thrown);
@@ -116,4 +124,16 @@ describe('openStore', () => {
       ).trim(),
     ).toBe('connection');
   });
+
+  it('waits for a silent server as long as the URL says', async () => {
+    const server = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const began = performance.now();
+    await expect(openStore(`postgres://u:p@127.0.0.1:${port}/d?connect_timeout=1`)).rejects.toMatchObject({
+      code: 'connection',
+    });
+    expect(performance.now() - began).toBeLessThan(15_000); // not 30 s
+    server.close();
+  }, 40_000);
 });

@@ -157,4 +157,41 @@ describe('PostgreSQL', () => {
     await other.close();
     expect(unexpected).toEqual([]);
   });
+
+  it('ends connections that are idle or old only while nothing is under way on them', async () => {
+    if (!backend) throw new Error('There is a PostgreSQL backend');
+    const pids = async (one: Store) => {
+      const { rows } = await Reflect.get(one, 'cx').driver.exec({
+        sql: 'select pg_backend_pid()',
+        params: [],
+        reads: true,
+      });
+      return Number(rows[0][0]);
+    };
+    const idle = await database.open({ poolSize: 1, idleTimeoutSeconds: 0.02, migrations: 'off' });
+    const seen = new Set<number>();
+    for (let i = 0; i < 60; i++) {
+      seen.add(await pids(idle));
+      await sleep(18 + (i % 5));
+    }
+    expect(seen.size).toBeGreaterThan(5);
+    const old = await database.open({ poolSize: 2, maxLifetimeSeconds: 0.1, migrations: 'off' });
+    const until = performance.now() + 1500;
+    seen.clear();
+    await Promise.all(
+      Array.from({ length: 6 }, async (_, worker) => {
+        while (performance.now() < until) {
+          seen.add(await pids(old));
+          if (worker % 2) await old.transaction((tx) => tx.incidents.count());
+          else await old.incidents.count();
+        }
+      }),
+    );
+    expect(seen.size).toBeGreaterThan(5);
+    await sleep(150);
+    const [{ n = 0 } = {}] =
+      await admin`select count(*)::int as n from pg_stat_activity where datname = current_database() and pid = any(${[...seen]})`;
+    expect(n).toBeLessThanOrEqual(2); // the old ones are gone
+    expect(unexpected).toEqual([]);
+  });
 });

@@ -28,19 +28,35 @@ interface Slot {
   /** A transaction has it for itself. */
   held: boolean;
   dead: boolean;
+  /** From then on it is given to nobody. */
+  readonly until: number;
+  /** Ends it when nobody has wanted it for long enough. */
+  idle?: NodeJS.Timeout;
 }
+
+/** How many connections there are, and how long they live. */
+export interface PoolOptions {
+  readonly poolSize: number;
+  readonly idleTimeoutSeconds?: number | undefined;
+  readonly maxLifetimeSeconds?: number | undefined;
+  readonly prepare: boolean;
+}
+
+/** 30 to 60 minutes, so that they do not all end at once. */
+const someLifetime = () => 60 * (30 + Math.random() * 30);
 
 export class PostgresConnection implements Connection {
   readonly #slots: Slot[] = [];
   readonly #waiting: { readonly alone: boolean; readonly resolve: (slot: Slot) => void }[] = [];
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Connections that are on their way out. */
+  readonly #endings = new Set<Promise<unknown>>();
   #closed = false;
 
   /** @param make a client of one connection, which tells when that has closed. */
   constructor(
     private readonly make: (onclose: () => void) => Postgres.Sql,
-    private readonly size: number,
-    private readonly prepare: boolean,
+    private readonly options: PoolOptions,
   ) {}
 
   exec(query: Query): Promise<Result> {
@@ -76,7 +92,8 @@ export class PostgresConnection implements Connection {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled(this.#underWay);
-    await Promise.all(this.#slots.map(({ client }) => client.end({ timeout: 5 })));
+    for (const slot of [...this.#slots]) this.#retire(slot);
+    await Promise.all(this.#endings);
   }
 
   async #with<T>(alone: boolean, run: (slot: Slot) => Promise<T>): Promise<T> {
@@ -86,6 +103,7 @@ export class PostgresConnection implements Connection {
     } finally {
       slot.load--;
       if (alone) slot.held = false;
+      if (!slot.load) this.#rest(slot);
       for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
         const free = this.#free(next.alone);
         if (!free) break;
@@ -97,28 +115,62 @@ export class PostgresConnection implements Connection {
 
   /** A connection for one transaction, or for a statement among others; it is taken already. */
   #free(alone: boolean): Slot | undefined {
+    const now = performance.now();
     let slot = this.#slots.find(({ load }) => load === 0);
-    if (!slot && this.#slots.length < this.size) slot = this.#connect();
+    if (slot && slot.until <= now) {
+      this.#retire(slot);
+      slot = this.#slots.find(({ load, until }) => load === 0 && until > now);
+    }
+    if (!slot && this.#slots.length < this.options.poolSize) slot = this.#connect();
     if (!slot && !alone && !this.#waiting.length)
-      slot = this.#slots.filter(({ held }) => !held).sort((a, b) => a.load - b.load)[0]; // they are pipelined
+      slot = this.#slots.filter(({ held, until }) => !held && until > now).sort((a, b) => a.load - b.load)[0]; // they are pipelined
     if (!slot) return undefined;
+    clearTimeout(slot.idle);
     slot.load++;
     if (alone) slot.held = true;
     return slot;
   }
 
   #connect(): Slot {
-    const slot: Slot = { client: this.make(() => this.#discard(slot)), load: 0, held: false, dead: false };
+    const { maxLifetimeSeconds = someLifetime() } = this.options;
+    const slot: Slot = {
+      client: this.make(() => this.#discard(slot)),
+      load: 0,
+      held: false,
+      dead: false,
+      until: performance.now() + maxLifetimeSeconds * 1000,
+    };
     this.#slots.push(slot);
     return slot;
   }
 
+  /** Nothing is under way on it. The client would end it by itself, but would still take statements while it does: they would be lost. */
+  #rest(slot: Slot): void {
+    const { idleTimeoutSeconds } = this.options;
+    if (slot.until <= performance.now()) this.#retire(slot);
+    else if (idleTimeoutSeconds !== undefined && !slot.dead)
+      slot.idle = setTimeout(() => this.#retire(slot), idleTimeoutSeconds * 1000).unref();
+  }
+
+  /** Ends it as a guest leaves: nothing is under way on it. */
+  #retire(slot: Slot): void {
+    this.#end(slot, 5);
+  }
+
+  /** Its connection was lost, and all that is under way on it. */
   #discard(slot: Slot): void {
+    this.#end(slot, 0);
+  }
+
+  #end(slot: Slot, timeout: number): void {
     if (slot.dead) return;
     slot.dead = true;
+    clearTimeout(slot.idle);
     const at = this.#slots.indexOf(slot);
     if (at >= 0) this.#slots.splice(at, 1);
-    void slot.client.end({ timeout: 0 }).catch(() => {});
+    const ending = slot.client.end({ timeout }).catch(() => {});
+    this.#endings.add(ending);
+    void ending.then(() => this.#endings.delete(ending));
   }
 
   async #tracked<T>(start: () => Promise<T>): Promise<T> {
@@ -137,7 +189,7 @@ export class PostgresConnection implements Connection {
       if (life?.lost) throw new ConnectionError();
       try {
         // every value goes as the text that the codecs made of it
-        const query = client.unsafe(sql, params as never[], { prepare: this.prepare }).values();
+        const query = client.unsafe(sql, params as never[], { prepare: this.options.prepare }).values();
         if (receive) return { rows: [], count: (await query.forEach(receive() as never)).count };
         const rows = await query;
         return { rows, count: rows.count };

@@ -30,8 +30,7 @@ export async function openPostgresStore<const J extends JsonSchemas = NoSchemas>
   const settings = settingsOf({ migrations: how, ...rest });
   checkPostgresUrl(url);
   const driver = await load();
-  const pool = (of: string) =>
-    new PostgresConnection((onclose) => connect(driver, of, rest, onclose), rest.poolSize, rest.prepare);
+  const pool = (of: string) => new PostgresConnection((onclose) => connect(driver, of, rest, onclose), rest);
   for (const replica of rest.replicas) checkPostgresUrl(replica);
   const primary = pool(url);
   const connection = rest.replicas.length ? new ReplicatedConnection(primary, rest.replicas.map(pool)) : primary;
@@ -60,8 +59,7 @@ async function load(): Promise<typeof Postgres> {
 const asText = (value: unknown) => value;
 
 interface ConnectOptions {
-  readonly connectTimeoutSeconds: number;
-  readonly idleTimeoutSeconds?: number | undefined;
+  readonly connectTimeoutSeconds?: number | undefined;
   readonly prepare: boolean;
   readonly ssl?: PostgresOptions['ssl'] | undefined;
   readonly applicationName: string;
@@ -69,14 +67,15 @@ interface ConnectOptions {
 }
 
 function connect(postgres: typeof Postgres, url: string, options: ConnectOptions, onclose: () => void): Postgres.Sql {
-  const { connectTimeoutSeconds, idleTimeoutSeconds, prepare, ssl, applicationName, durability } = options;
+  const { connectTimeoutSeconds, prepare, ssl, applicationName, durability } = options;
   try {
     return postgres(url, {
       max: 1, // a client is one connection: see driver.ts
       onclose,
-      connect_timeout: connectTimeoutSeconds,
+      ...(connectTimeoutSeconds === undefined ? {} : { connect_timeout: connectTimeoutSeconds }),
       prepare,
-      ...(idleTimeoutSeconds === undefined ? {} : { idle_timeout: idleTimeoutSeconds }),
+      idle_timeout: 0, // the pool ends connections
+      max_lifetime: 0,
       ...(ssl === undefined ? {} : { ssl }),
       fetch_types: false, // a query at every connect, for arrays, which the schema does not have
       onnotice: () => {},

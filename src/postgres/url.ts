@@ -1,5 +1,14 @@
 import { ConfigurationError } from '../errors.ts';
 
+const ARE_OPTIONS: Readonly<Record<string, string>> = {
+  max: 'poolSize',
+  idle_timeout: 'idleTimeoutSeconds',
+  max_lifetime: 'maxLifetimeSeconds',
+  prepare: 'prepare',
+};
+/** What the library sets, and relies on. */
+const ARE_SET = ['max_pipeline', 'backoff', 'fetch_types', 'debug', 'publications', 'timezone', 'datestyle'];
+
 /**
  * Checks a `postgres://` or `postgresql://` URL. The error never quotes it: it may hold a password.
  *
@@ -16,4 +25,13 @@ export function checkPostgresUrl(url: string): void {
   }
   if (parsed.protocol !== 'postgres:' && parsed.protocol !== 'postgresql:')
     throw new ConfigurationError('PostgreSQL URL: it starts with postgres:// or postgresql://');
+  for (const [name, value] of parsed.searchParams) {
+    const option = ARE_OPTIONS[name];
+    if (option)
+      throw new ConfigurationError(`PostgreSQL URL: instead of the parameter '${name}', give the option '${option}'`);
+    if (ARE_SET.includes(name.toLowerCase()))
+      throw new ConfigurationError(`PostgreSQL URL: the parameter '${name}' cannot be set`);
+    if (name === 'connect_timeout' && !(Number(value) > 0))
+      throw new ConfigurationError("PostgreSQL URL: the parameter 'connect_timeout' is a number of seconds");
+  }
 }
