@@ -1,4 +1,7 @@
 import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { maskUrl } from '../src/cli/mask-url.ts';
@@ -36,6 +39,7 @@ describe.each(SHARED_BACKENDS)('tw-db · $name', (backend) => {
 
   it('says what is pending (3), applies it (0), and says that nothing is (0)', async () => {
     const database = await backend.create({ empty: true });
+    if (backend.dialect === 'sqlite') writeFileSync(database.url.replace('sqlite:', ''), '');
     const url = ['--database-url', database.url];
     const before = await twDb(['status', ...url]);
     expect(before.code).toBe(3);
@@ -73,6 +77,10 @@ describe('tw-db', () => {
       ['status'],
       ['status', '--nope'],
       ['nope'],
+      ['status', '--url=postgres://u:hunter2@h/db'],
+      ['status', '--url', 'postgres://u:hunter2@h/db'],
+      ['postgres://u:hun@:/?#ter2hunter2@h/db'],
+      ['search-index', 'enable', '--db=postgres://h/db?password=hunter2&x=1'],
       ['status', '--database-url', 'mysql://u:hunter2@h/d'],
       ['status', '--database-url', 'postgres://u:hunter2@h:port/d'],
     ]) {
@@ -81,6 +89,17 @@ describe('tw-db', () => {
       expect(err).not.toBe('');
       expect(out + err).not.toContain('hunter2');
     }
+  });
+
+  it('makes no database but by `migrate`', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tw-cli-'));
+    for (const args of [['status'], ['search-index', 'status'], ['search-index', 'enable']]) {
+      const { code, err } = await twDb([...args, '--database-url', `sqlite:${join(folder, 'typo', 'x.db')}`]);
+      expect(code).toBe(1);
+      expect(err).toContain('[connection]');
+    }
+    expect(existsSync(join(folder, 'typo'))).toBe(false);
+    rmSync(folder, { recursive: true });
   });
 
   it('explains itself', async () => {

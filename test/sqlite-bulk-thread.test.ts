@@ -1,7 +1,7 @@
 /** Large bulk inserts of SQLite run on a thread of their own. */
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { BulkThread } from '../src/sqlite/bulk-thread.ts';
@@ -116,6 +116,15 @@ describe('a large createMany', () => {
     }
     await expect(store.incidents.createMany(reading())).rejects.toMatchObject({ code: 'transaction_scope' });
     expect(await store.incidents.count()).toBe(0);
+    await store.close();
+  });
+
+  it('is stored in the file that was opened, wherever the process is by then', async () => {
+    const file = join(folder, 'relative.db');
+    const store = await openSqliteStore(`sqlite:${relative(process.cwd(), file)}`);
+    const start = vi.spyOn(BulkThread, 'start');
+    await store.incidents.createMany(incidents());
+    expect(start.mock.calls[0]?.[0].name).toBe(resolve(file));
     await store.close();
   });
 });

@@ -24,13 +24,17 @@ describe('SQLite', () => {
     expect(parseSqliteUrl(url)).toEqual({ file, mode });
   });
 
-  it.each(['sqlite:', 'sqlite:x.db?mode=rwx', 'sqlite:x.db?cache=shared', 'sqlite:100%.db'])(
-    'refuses the URL %s',
-    (url) => {
-      // R-O7
-      expect(() => parseSqliteUrl(url)).toThrow(ConfigurationError);
-    },
-  );
+  it.each([
+    'sqlite:',
+    'sqlite:x.db?mode=rwx',
+    'sqlite:x.db?cache=shared',
+    'sqlite::memory:?mode=ro',
+    'sqlite::memory:?mode=bogus',
+    'sqlite:100%.db',
+  ])('refuses the URL %s', (url) => {
+    // R-O7
+    expect(() => parseSqliteUrl(url)).toThrow(ConfigurationError);
+  });
 
   it('makes the file with its folder, and only where the mode allows', async () => {
     const url = `sqlite:${join(folder, 'new/deep/triage.db')}`;
@@ -138,5 +142,32 @@ describe('SQLite', () => {
     const file = join(folder, 'text.db');
     writeFileSync(file, 'this is text, and quite a lot of it: '.repeat(200));
     await expect(openStore(`sqlite:${file}`)).rejects.toMatchObject({ code: 'database', nativeCode: 'SQLITE_NOTADB' });
+  });
+
+  it('lets everyone who waits for the same lock wait as long as `busyTimeoutMs`, not one after the other', async () => {
+    const file = join(folder, 'held.db');
+    const store = await openStore(`sqlite:${file}`, { busyTimeoutMs: 400 });
+    const other = new Database(file);
+    other.exec('begin immediate');
+    const began = performance.now();
+    const waiting = Array.from({ length: 6 }, (_, i) =>
+      i % 2 ? store.transaction((tx) => tx.incidents.count()) : store.incidents.create(newIncident()),
+    );
+    const late = new Promise((resolve) => setTimeout(resolve, 200)).then(async () => {
+      const asked = performance.now();
+      await expect(store.incidents.create(newIncident())).rejects.toMatchObject({ code: 'busy' });
+      return performance.now() - asked;
+    });
+    const outcomes = await Promise.allSettled(waiting);
+    expect(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.code)).toEqual(
+      Array.from({ length: 6 }, () => 'busy'),
+    );
+    expect(performance.now() - began).toBeLessThan(1500); // 2,400 one after the other
+    expect(await late).toBeGreaterThan(390); // from its own call on
+    other.exec('rollback');
+    await store.incidents.create(newIncident());
+    expect(await store.incidents.count()).toBe(1);
+    other.close();
+    await store.close();
   });
 });

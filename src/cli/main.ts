@@ -9,7 +9,7 @@ import {
   type Store,
 } from '../index.ts';
 import { openStore } from '../open.ts';
-import { maskUrl } from './mask-url.ts';
+import { maskText, maskUrl } from './mask-url.ts';
 
 /** 0: done. 1: the database or the migrations refused. 2: the call cannot be understood. 3: `status` found some pending. */
 const EXIT = { done: 0, refused: 1, usage: 2, pending: 3 } as const;
@@ -22,6 +22,8 @@ interface Options {
 const program = new Command('tw-db')
   .description('Looks after the database of Triage Warden.')
   .showHelpAfterError()
+  // an option that is mistyped, with its value, stands in commander's messages
+  .configureOutput({ outputError: (text, write) => write(maskText(text)) })
   .exitOverride()
   .addHelpText('after', '\nExit codes: 0 done, 1 refused by the database, 2 bad call, 3 migrations pending (status).');
 
@@ -36,7 +38,7 @@ const subcommand = (parent: Command, name: string, description: string) =>
     .exitOverride();
 
 command('migrate', 'Applies the pending migrations.').action((options: Options) =>
-  run(options, async (store, database) => {
+  run(options, { makes: true }, async (store, database) => {
     const applied = await store.migrate();
     print(options, { database, applied }, [
       applied.length ? `Applied to ${database}:` : `Nothing to apply: ${database} is up to date.`,
@@ -47,7 +49,7 @@ command('migrate', 'Applies the pending migrations.').action((options: Options) 
 );
 
 command('status', 'Tells which migrations are applied and which are pending.').action((options: Options) =>
-  run(options, async (store, database) => {
+  run(options, { makes: false }, async (store, database) => {
     const { applied, pending } = await store.migrationStatus();
     print(options, { database, applied, pending }, [
       `${database}: ${applied.length} applied, ${pending.length} pending`,
@@ -69,7 +71,7 @@ for (const [name, description] of [
   ['status', 'Tells whether the index is there, and how large it is.'],
 ] as const)
   subcommand(searchIndex, name, description).action((options: Options) =>
-    run(options, async (store, database) => {
+    run(options, { makes: false }, async (store, database) => {
       if (name === 'disable') await store.searchIndex.disable();
       const status =
         name === 'enable'
@@ -87,11 +89,16 @@ function progress({ json }: Options, { indexed, total }: SearchIndexStatus): voi
   process.stderr.write(`\r${indexed.toLocaleString('en')} of ${(total ?? indexed).toLocaleString('en')} incidents `);
 }
 
-async function run(options: Options, work: (store: Store, database: string) => Promise<number>): Promise<void> {
+async function run(
+  options: Options,
+  { makes }: { readonly makes: boolean },
+  work: (store: Store, database: string) => Promise<number>,
+): Promise<void> {
   const url = options.databaseUrl ?? process.env.DATABASE_URL;
   let store: Store | undefined;
   try {
-    store = await openStore(url, { migrations: 'off' });
+    // a path with a mistake in it is no database without migrations
+    store = await openStore(makes ? url : existing(url), { migrations: 'off' });
     process.exitCode = await work(store, maskUrl(url ?? ''));
   } catch (error) {
     if (!isStoreError(error)) throw error;
@@ -101,6 +108,11 @@ async function run(options: Options, work: (store: Store, database: string) => P
   } finally {
     await store?.close();
   }
+}
+
+/** The URL of a database that must be there: SQLite makes a file otherwise. */
+function existing(url: string | undefined): string | undefined {
+  return url?.startsWith('sqlite:') && !url.includes('?') ? `${url}?mode=rw` : url;
 }
 
 function print(options: Options, object: object, lines: readonly string[]): void {

@@ -12,6 +12,8 @@ class Scope {
   constructor(
     readonly root: Driver,
     readonly parent: Scope | undefined,
+    /** As it was asked for by the outermost one. */
+    readonly isolation: Isolation | undefined,
   ) {}
 
   /** Refuses what can no longer be done in this transaction. */
@@ -82,7 +84,11 @@ function guarded(driver: Driver, root: Driver, scope: Scope | undefined): Driver
     exec: (query) => (scope || isOuterHandle() ? statement(async () => driver.exec(query)) : driver.exec(query)),
     batch: (queries) => statement(() => driver.batch(queries)),
     transaction: <T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation) =>
-      enter(() => nested((inside) => driver.transaction(inside, isolation), root, scope, work)),
+      scope && isolation && isolation !== scope.isolation
+        ? Promise.reject(otherIsolation())
+        : enter(() =>
+            nested((inside) => driver.transaction(inside, isolation), root, scope, work, scope?.isolation ?? isolation),
+          ),
     // where others are open already, it belongs to them
     ...(driver.bulkTransaction && !scope
       ? {
@@ -99,6 +105,9 @@ const outerHandle = () =>
     'Inside a transaction, use the handle that its callback was given: the outer one would wait for it, or escape it',
   );
 
+const otherIsolation = () =>
+  new TransactionScopeError('A nested transaction has the isolation of the outermost one: ask for it there');
+
 /** One after the other, and only while the transaction is open and sound. */
 async function inScope<T>(scope: Scope, work: () => Promise<T>): Promise<T> {
   scope.check();
@@ -113,8 +122,9 @@ async function nested<T>(
   root: Driver,
   parent: Scope | undefined,
   work: (inner: Driver) => Promise<T>,
+  isolation?: Isolation,
 ): Promise<T> {
-  const scope = new Scope(root, parent);
+  const scope = new Scope(root, parent, isolation);
   let thrown: { readonly error: unknown } | undefined;
   try {
     return await open(async (inner) => {

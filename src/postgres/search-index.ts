@@ -61,14 +61,22 @@ export const searchIndex: SearchIndexTarget = {
 async function make(driver: Driver, progress: (status: SearchIndexStatus) => void): Promise<void> {
   await driver.exec(query('create extension if not exists pg_trgm'));
   await removeLeftover(driver);
-  const watching = setInterval(() => {
-    status(driver).then(progress, () => {});
+  let failed: { readonly error: unknown } | undefined; // what `progress` threw
+  const watching = setInterval(async () => {
+    const seen = await status(driver).catch(() => undefined);
+    if (!seen || failed) return;
+    try {
+      progress(seen);
+    } catch (error) {
+      failed = { error };
+    }
   }, PROGRESS_MS);
   try {
     await driver.exec(query(`create index concurrently ${NAME} on incidents using gin ((${DOCUMENT}) gin_trgm_ops)`));
   } finally {
     clearInterval(watching);
   }
+  if (failed) throw (failed as { readonly error: unknown }).error; // the index is there all the same
   progress(await status(driver));
 }
 

@@ -62,6 +62,8 @@ const USED_EVERY_MS = 60_000;
  */
 export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort> {
   /** @internal */
+  protected readonly neverLags = true;
+  /** @internal */
   protected readonly sorts = { newest: descending('createdAt'), oldest: ascending('createdAt') };
 
   /**
@@ -136,7 +138,8 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
   /**
    * Issues a new key like this one, and revokes this one, at once or after a time: both, or none of it.
    *
-   * @throws NotFoundError; ConflictError when it was revoked or rotated, or expires by then anyway.
+   * @throws NotFoundError; ConflictError when it was revoked, expires by then anyway, or was rotated: when a newer key of this owner has its name
+   * and lives longer.
    */
   async rotate(id: string, options: RotateOptions = {}): Promise<IssuedApiKey> {
     const key = parseId(id);
@@ -145,6 +148,8 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
       const cx: Context = { ...this.cx, driver, inTransaction: true };
       const keys = new ApiKeys(cx, 'apiKeys');
       const before = await keys.get(key);
+      if (before.expiresAt && (await keys.#hasSuccessor(before)))
+        throw new ConflictError(this.tableName, key, 'it was rotated already: a newer key of this name lives longer');
       if (!(await keys.#expire(key, new Date(cx.settings.now().getTime() + graceMs))))
         throw new ConflictError(this.tableName, key, 'it was revoked or rotated, or expires by then');
       const { userId, name, scopes, expiresAt } = before;
@@ -155,13 +160,15 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
   /** @internal */
   protected conditions(filter: ApiKeyFilter): Conditions {
     const { user, active } = parse(filterSchema, filter, 'filter');
+    const { dialect } = this.cx;
     const { userId, expiresAt } = this.table;
-    const conditions = new Conditions(this.cx.dialect).oneOf(userId, user);
+    const conditions = new Conditions(dialect).oneOf(userId, user);
     if (active === undefined) return conditions;
-    const now = () => this.cx.dialect.value(expiresAt, 'now');
+    const expired = () => dialect.notAfter(expiresAt, 'now');
     return conditions.add(
       active ? 'active' : 'inactive',
-      () => (active ? sql`(${expiresAt} is null or ${expiresAt} > ${now()})` : sql`${expiresAt} <= ${now()}`),
+      () =>
+        active ? sql`(${expiresAt} is null or not ${expired()})` : sql`(${expiresAt} is not null and ${expired()})`,
       { now: this.cx.settings.now() },
     );
   }
@@ -188,8 +195,20 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
       name: 'expire',
       set: { expiresAt: dialect.value(expiresAt, 'at') },
       values: { at },
-      where: sql`(${expiresAt} is null or ${expiresAt} > ${dialect.value(expiresAt, 'at')})`,
+      where: sql`(${expiresAt} is null or not ${dialect.notAfter(expiresAt, 'at')})`,
     });
+  }
+
+  /** Whether its expiry may be the end of a rotation's grace: the new key would have it too, and be refused when that ends. */
+  async #hasSuccessor({ id, userId, name, createdAt, expiresAt }: ApiKey): Promise<boolean> {
+    const keys = await this.listAll(this.conditions({ user: userId }), 'newest');
+    return keys.some(
+      (other) =>
+        other.id !== id &&
+        other.name === name &&
+        other.createdAt >= createdAt &&
+        (!other.expiresAt || (expiresAt !== null && other.expiresAt > expiresAt)),
+    );
   }
 
   async #recordUse(key: ApiKey, now: Date): Promise<void> {
@@ -201,7 +220,7 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
       name: 'use',
       set: { lastUsedAt: dialect.value(lastUsedAt, 'now') },
       values: { now, due },
-      where: sql`(${lastUsedAt} is null or ${lastUsedAt} <= ${dialect.value(lastUsedAt, 'due')})`,
+      where: sql`(${lastUsedAt} is null or ${dialect.notAfter(lastUsedAt, 'due')})`,
     });
     if (inTransaction) await recorded;
     else recorded.catch(() => {}); // a login does not wait behind other writers, nor fail with them

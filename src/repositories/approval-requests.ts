@@ -73,7 +73,7 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     const values = actionId === undefined ? { time } : { time, action_id: parseId(actionId, 'actionId') };
     return this.#expire(actionId ? 'overdue of action' : 'overdue', values, 'its time has passed', (row) => {
       const { expiresAt, actionId: action } = columnsOf(row);
-      const overdue = sql`${expiresAt} <= ${this.cx.dialect.value(this.table.expiresAt, 'time')}`;
+      const overdue = sql`(${expiresAt} is not null and ${this.cx.dialect.notAfter(expiresAt, 'time')})`;
       if (actionId === undefined) return overdue;
       return sql`${overdue} and ${action} = ${this.cx.dialect.value(this.table.actionId, 'action_id')}`;
     });
@@ -99,6 +99,8 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
       ApprovalLevel,
       ApprovalStats
     >;
+    const decode = this.cx.decoders.of('approvals', ['approvalLevel']); // others may have written another
+    for (const row of rows) decode(row);
     for (const [level, pending, oldest, ...durations] of rows as [
       ApprovalLevel,
       unknown,

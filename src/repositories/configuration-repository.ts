@@ -122,7 +122,7 @@ export abstract class ConfigurationRepository<
   }
 
   async #unchanged(id: string, ifUpdatedAt: Date | undefined): Promise<Row> {
-    const row = await this.get(id);
+    const row = await this.current(id);
     if (ifUpdatedAt && (row as { updatedAt: Date }).updatedAt.getTime() !== ifUpdatedAt.getTime())
       throw new ConflictError(this.tableName, id, CHANGED);
     return row;

@@ -110,6 +110,8 @@ export class Connectors<S = NoSchemas> extends ConfigurationRepository<
     const byStatus = Object.fromEntries(CONNECTOR_STATUSES.map((one) => [one, 0])) as Record<ConnectorStatus, number>;
     let [total, on, unchecked] = [0, 0, 0];
     let oldestCheck: Date | null = null;
+    const decode = this.cx.decoders.of('connectors', ['status']); // others may have written another
+    for (const row of rows) decode(row);
     for (const [one, count, enabledCount, never, oldest] of rows as [
       ConnectorStatus,
       unknown,

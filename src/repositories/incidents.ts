@@ -128,7 +128,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     parse(incidentPatch, patch);
     const change = this.#patch(patch as IncidentPatch); // a schema only narrows it
     if (!change) {
-      const incident = await this.get(key);
+      const incident = await this.current(key);
       if (ifUpdatedAt && (incident as Incident).updatedAt.getTime() !== ifUpdatedAt.getTime())
         throw new ConflictError(this.tableName, key, CHANGED);
       return incident;

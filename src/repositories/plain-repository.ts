@@ -1,6 +1,5 @@
 import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
 import type { Values } from '../driver/statement.ts';
-import { NotFoundError } from '../errors.ts';
 import { insertAll } from './bulk.ts';
 import { Repository } from './repository.ts';
 import type { Rows, TableName } from './tables.ts';
@@ -47,18 +46,6 @@ export abstract class PlainRepository<
     );
     const [row] = this.decodeAll(await this.cx.driver.exec(change.query({ ...values, id })));
     return row ?? null;
-  }
-
-  /** The row as it is now, where a change had nothing to do. @throws NotFoundError @internal */
-  protected async current(id: string): Promise<Row> {
-    const row = await this.findWhere(
-      'current',
-      () => this.byId(this.table),
-      () => ({ id }),
-      { fresh: true },
-    );
-    if (!row) throw new NotFoundError(this.tableName, id);
-    return row;
   }
 
   /** Removes one row; answers whether there was one. @internal */

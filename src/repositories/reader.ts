@@ -64,7 +64,7 @@ export interface Source<Filter extends object, Sort extends string> {
   visible(): Conditions;
   /** Checks an id, and spells it as it is stored. */
   parseKey(id: string): string;
-  /** Whether access hangs on single rows, so that they are never read from a replica. */
+  /** Whether access hangs on its rows, so that they are never read from a replica. */
   readonly neverLags?: boolean;
 }
 
@@ -228,10 +228,11 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
 
   /** @internal */
   protected read(name: string, write: () => SQL): Statement {
+    if (this.source.neverLags) return this.readFresh(name, write);
     return this.cx.statements.one(`${this.tableName}${this.#shape}.${name}`, write, { reads: true });
   }
 
-  /** A read that must not lag: of what access hangs on, or of what was written just now. @internal */
+  /** A read that must not lag: of what was written just now. @internal */
   protected readFresh(name: string, write: () => SQL): Statement {
     return this.cx.statements.one(`${this.tableName}${this.#shape}.${name} fresh`, write, { reads: true, fresh: true });
   }
@@ -266,12 +267,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   #byKey(id: string): Result | Promise<Result> {
     const visible = this.source.visible();
     const values = { ...visible.values, id: this.source.parseKey(id) };
-    return this.#select(
-      'find',
-      () => sql`${this.byId(this.table)}${visible.and()}`,
-      values,
-      this.source.neverLags ?? false,
-    );
+    return this.#select('find', () => sql`${this.byId(this.table)}${visible.and()}`, values, false);
   }
 
   #first({ rows: [row] }: Result): Row | null {
@@ -306,7 +302,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   #orderBy(sort: Sort): SQL {
     const { id } = getTableColumns<Table>(this.table) as { id: Column };
     const direction = this.source.sorts[sort].descending ? sql`desc` : sql`asc`;
-    const columns = [...this.#sortColumns(sort).map((column) => this.cx.dialect.ordered(column)), sql`${id}`];
+    const columns = [...this.#sortColumns(sort), id].map((column) => this.cx.dialect.ordered(column));
     return sql` order by ${sql.join(
       columns.map((column) => sql`${column} ${direction}`),
       sql`, `,
@@ -319,7 +315,7 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     const { id } = getTableColumns<Table>(this.table) as { id: Column };
     const columns = this.#sortColumns(sort);
     const list = (parts: readonly SQL[]) => sql`(${sql.join([...parts], sql`, `)})`;
-    const stored = [...columns.map((column) => dialect.ordered(column)), sql`${id}`];
+    const stored = [...columns, id].map((column) => dialect.ordered(column));
     const given = [...columns.map((column, i) => dialect.stored(column, `after${i}`)), dialect.stored(id, 'after_id')];
     return sql`${list(stored)} ${this.source.sorts[sort].descending ? sql`<` : sql`>`} ${list(given)}`;
   }

@@ -79,6 +79,18 @@ export abstract class Repository<
     return row as Row; // the values are those of all columns, which the schema's types describe
   }
 
+  /** The row as it is now, where a change had nothing to do. @throws NotFoundError @internal */
+  protected async current(id: string): Promise<Row> {
+    const row = await this.findWhere(
+      'current',
+      () => this.byId(this.table),
+      () => ({ id }),
+      { fresh: true },
+    );
+    if (!row) throw new NotFoundError(this.tableName, id);
+    return row;
+  }
+
   /** Why a row was not changed: it does not exist, or it is not in the state that the change asked for. @internal */
   protected async refusal(id: string, reason: string): Promise<StoreError> {
     const exists = this.readFresh('exists', () => sql`select 1 from ${this.table} where ${this.byId(this.table)}`);

@@ -85,7 +85,10 @@ export const dialect: Dialect = {
       bound(name, (pairs: Pairs) => `$.${JSON.stringify(pairs[i]?.[0])}`),
       sql`json(${bound(name, (pairs: Pairs) => jsonText(pairs[i]?.[1]))})`,
     ]).flat();
-    return size ? sql`json_set(${column}, ${sql.join(members, sql`, `)})` : sql`${column}`;
+    let merged = sql`${column}`;
+    for (let at = 0; at < members.length; at += MOST_ARGUMENTS)
+      merged = sql`json_set(${merged}, ${sql.join(members.slice(at, at + MOST_ARGUMENTS), sql`, `)})`;
+    return merged;
   },
   jsonText: (column, path) => sql`${column} ->> ${sql.raw(`'$.${path.join('.')}'`)}`,
 
@@ -109,6 +112,9 @@ export const dialect: Dialect = {
   searchIndex,
   storedJson: String,
 };
+
+/** Of one function SQLite takes 1,000. */
+const MOST_ARGUMENTS = 900;
 
 type Pairs = readonly (readonly [string, RawJson])[];
 const jsonText = (json: RawJson | undefined) => json?.text;

@@ -42,6 +42,10 @@ export class SqliteConnection implements Connection {
   /** Writes that wait for their turn, while others may join them. */
   #gathering: Write[] | undefined;
   #closed = false;
+  /** When the turn that is under way was asked for. */
+  #asked = 0;
+  /** Since when another process holds the lock, as far as is known. */
+  #heldSince: number | undefined;
   /** Those that still work on the file. */
   readonly #threads = new Set<BulkThread>();
   readonly bulkTransaction?: Required<Driver>['bulkTransaction'];
@@ -74,7 +78,7 @@ export class SqliteConnection implements Connection {
   exec(query: Query): Result | Promise<Result> {
     const reading = this.#reading;
     if (!query.reads) return this.#write([query]);
-    if (!reading) return this.#behindWrites(() => this.#patiently(() => this.#writing.run(query)));
+    if (!reading) return this.#behindWrites(() => this.#locking(() => this.#writing.run(query)));
     if (this.#closed || this.#breath.isDue()) return this.#readLater(reading, query);
     try {
       return reading.run(query);
@@ -86,7 +90,13 @@ export class SqliteConnection implements Connection {
   async #readLater(reading: Statements, query: Query): Promise<Result> {
     if (this.#breath.isDue()) await this.#breath.take();
     this.#checkOpen();
-    return this.#patiently(() => reading.run(query)); // busy: another process recovers or truncates the log
+    // busy: another process recovers or truncates the log
+    try {
+      return reading.run(query);
+    } catch (error) {
+      if (!isBusy(error)) throw classify(error);
+    }
+    return this.#untilFree(() => reading.run(query));
   }
 
   batch(queries: readonly Query[]): Promise<Result> {
@@ -114,11 +124,11 @@ export class SqliteConnection implements Connection {
   }
 
   async #transact<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
-    await this.#patiently(() => this.#begins.run());
+    await this.#locking(() => this.#begins.run());
     try {
       const result = await work(this.#savepoint(1));
       this.#checkInside();
-      await this.#patiently(() => this.#commits.run());
+      await this.#locking(() => this.#commits.run());
       return result;
     } catch (error) {
       this.#rollback();
@@ -129,7 +139,7 @@ export class SqliteConnection implements Connection {
   async #bulk<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
     const thread = await this.#startThread();
     if (!thread) return this.#transact(work);
-    const run = (...queries: readonly Query[]) => this.#untilFree(() => thread.run(queries));
+    const run = (...queries: readonly Query[]) => this.#lockingLater(() => thread.run(queries));
     try {
       await run(command('begin immediate'));
       const batch: Driver['batch'] = async (queries) => {
@@ -202,7 +212,7 @@ export class SqliteConnection implements Connection {
 
   #schedule(group: Write[]): void {
     const run = (writes: readonly Write[]): void | Promise<void> => {
-      const outcomes = this.#patiently(() => commitTogether(this.#committing, writes));
+      const outcomes = this.#locking(() => commitTogether(this.#committing, writes));
       // at once where nothing is in the way
       return outcomes instanceof Promise ? outcomes.then((all) => deliver(all, writes)) : deliver(outcomes, writes);
     };
@@ -257,7 +267,9 @@ export class SqliteConnection implements Connection {
   }
 
   #exclusively<T>(work: () => T | Promise<T>): Promise<T> {
+    const asked = performance.now();
     const turn = () => {
+      this.#asked = asked;
       this.#checkOpen();
       return work();
     };
@@ -268,18 +280,28 @@ export class SqliteConnection implements Connection {
     if (this.#closed) throw new ClosedError();
   }
 
-  /** Takes a step, again and again while another process is in the way; at once, without a promise, when none is. */
-  #patiently<T>(step: () => T): T | Promise<T> {
+  /** Takes a step that needs the lock, again and again while another process holds it; at once, without a promise, when none does. */
+  #locking<T>(step: () => T): T | Promise<T> {
     try {
-      return step();
+      const result = step();
+      this.#heldSince = undefined;
+      return result;
     } catch (error) {
       if (!isBusy(error)) throw classify(error);
     }
-    return this.#untilFree(step);
+    return this.#lockingLater(step);
   }
 
-  async #untilFree<T>(step: () => T | Promise<T>): Promise<T> {
-    const end = performance.now() + this.options.busyTimeoutMs;
+  async #lockingLater<T>(step: () => T | Promise<T>): Promise<T> {
+    // who waited behind others for the same lock has waited for it already
+    this.#heldSince ??= performance.now();
+    const result = await this.#untilFree(step, Math.max(this.#asked, this.#heldSince));
+    this.#heldSince = undefined;
+    return result;
+  }
+
+  async #untilFree<T>(step: () => T | Promise<T>, since = performance.now()): Promise<T> {
+    const end = since + this.options.busyTimeoutMs;
     for (let attempt = 0; ; attempt++) {
       await backoff(attempt, 1, LONGEST_WAIT_MS);
       this.#checkOpen();

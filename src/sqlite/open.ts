@@ -67,13 +67,14 @@ interface ConnectOptions {
 
 async function connect(
   Database: typeof Sqlite,
-  { file, mode }: SqliteTarget,
+  { file: given, mode }: SqliteTarget,
   { durability, busyTimeoutMs }: ConnectOptions,
 ): Promise<SqliteConnection> {
-  const inMemory = file === ':memory:';
+  const inMemory = given === ':memory:';
+  const file = inMemory ? given : resolve(given); // a thread opens it later, when the process may be in another folder
   let opened: Sqlite.Database | undefined;
   try {
-    if (mode === 'rwc' && !inMemory) mkdirSync(dirname(resolve(file)), { recursive: true });
+    if (mode === 'rwc' && !inMemory) mkdirSync(dirname(file), { recursive: true });
     const writer = new Database(file, { timeout: 0, readonly: mode === 'ro', fileMustExist: mode !== 'rwc' });
     opened = writer;
     await patiently(busyTimeoutMs, () => configure(writer, { inMemory, mode, durability }));

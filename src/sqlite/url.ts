@@ -24,9 +24,10 @@ export function parseSqliteUrl(url: string): SqliteTarget {
   for (const name of parameters.keys())
     if (name !== 'mode') throw new ConfigurationError(`SQLite URL: the parameter '${name}' is not known; 'mode' is`);
   const mode = parameters.get('mode') ?? 'rwc';
-  if (path === ':memory:' || mode === 'memory') return { file: ':memory:', mode: 'rwc' };
-  if (mode !== 'ro' && mode !== 'rw' && mode !== 'rwc')
+  if (mode !== 'ro' && mode !== 'rw' && mode !== 'rwc' && mode !== 'memory')
     throw new ConfigurationError('SQLite URL: the mode is one of ro, rw, rwc, memory');
+  if (path === ':memory:' && mode === 'ro') throw new ConfigurationError('SQLite URL: :memory: cannot only be read');
+  if (path === ':memory:' || mode === 'memory') return { file: ':memory:', mode: 'rwc' };
   const file = decode(path);
   if (!file) throw new ConfigurationError('SQLite URL: the path is missing, as in sqlite:data/triage.db');
   return { file, mode };

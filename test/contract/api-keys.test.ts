@@ -150,6 +150,11 @@ contract('API keys', (subject) => {
     await expect(store.apiKeys.rotate(issued.key.id)).rejects.toMatchObject({ code: 'conflict' });
     await expect(store.apiKeys.rotate(next.key.id, { graceMs: 60_000 })).rejects.toMatchObject({ code: 'conflict' });
     await expect(store.apiKeys.rotate(NOBODY)).rejects.toBeInstanceOf(NotFoundError);
+    // a grace is no expiry that a new key could have
+    const lasting = await issue();
+    await store.apiKeys.rotate(lasting.issued.key.id, { graceMs: 60_000 });
+    await expect(store.apiKeys.rotate(lasting.issued.key.id)).rejects.toMatchObject({ code: 'conflict' });
+    expect(await store.apiKeys.count({ user: lasting.owner.id })).toBe(2);
     const races = await Promise.allSettled([1, 2, 3].map(() => store.apiKeys.rotate(third.key.id)));
     expect(races.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
@@ -200,6 +205,27 @@ contract(
         owner: { id: owner.id },
       });
       expect(await store.apiKeys.verify(`${token}0`)).toBeNull();
+    });
+
+    it('end as they should where another writer spelled their expiry', async () => {
+      // R-C7
+      const { store, database, backend } = subject();
+      const owner = await store.users.create(newUser());
+      const issued = await store.apiKeys.issue({ userId: owner.id, name: 'CI' });
+      const { id } = issued.key;
+      const spell = async (at: Date, text: string) => {
+        const spelled = at.toISOString().replace('T', ' ').slice(0, 19);
+        await database.raw(`update api_keys set expires_at = '${spelled}${text}' where id = '${id}'`);
+      };
+      const active = async () => (await store.apiKeys.list({ user: owner.id, active: true })).items.length;
+      const zone = backend.dialect === 'sqlite' ? '' : '+00';
+      await spell(new Date(Date.now() - 5000), zone);
+      expect([await active(), await store.apiKeys.verify(issued.token)]).toEqual([0, null]);
+      await spell(new Date(Date.now() + 5_000), zone); // as a text, it is less than any of this day with a T
+      expect(await active()).toBe(1);
+      expect(await store.apiKeys.verify(issued.token)).not.toBeNull();
+      await store.apiKeys.revoke(id);
+      expect([await active(), await store.apiKeys.verify(issued.token)]).toEqual([0, null]);
     });
 
     it('are told apart when they share a prefix', async () => {

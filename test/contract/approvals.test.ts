@@ -121,6 +121,28 @@ contract('approvals', (subject) => {
     }
   });
 
+  it('do not expire before their time where another writer spelled it', async () => {
+    // R-C7
+    const { backend } = subject();
+    if (!backend.shared) return;
+    const own = await backend.create();
+    const now = new Date('2026-08-01T10:00:00.000Z');
+    const store = await own.open({ now: () => now });
+    const { id } = await proposed(store);
+    const chain = await store.approvals.requestChain({ actionId: id, levels: ['senior', 'manager'] });
+    await own.raw(
+      `update approvals set expires_at = '2026-08-01 18:00:00${backend.dialect === 'sqlite' ? '' : '+00'}'`,
+    );
+    for (const { id: one } of chain) await store.approvals.decide(one, { decision: 'approved' });
+    expect((await store.actions.get(id)).approvalStatus).toBe('approved');
+    const late = await store.approvals.request({ actionId: (await proposed(store)).id, approvalLevel: 'senior' });
+    await own.raw(
+      `update approvals set expires_at = '2026-08-01 09:59:59${backend.dialect === 'sqlite' ? '' : '+00'}' where id = '${late.id}'`,
+    );
+    expect(await store.approvals.expireOverdue()).toBe(1);
+    await own.drop();
+  });
+
   it('that are overdue do not hold the action back once they were made again and granted', async () => {
     // R-A6: before expireOverdue() has run
     const own = await subject().backend.create();

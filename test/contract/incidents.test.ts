@@ -222,6 +222,13 @@ contract('incidents', (subject) => {
     await expect(store.incidents.create(newIncident({ alertData: [[[]]] }))).rejects.toThrow('deeper than 2');
     await store.incidents.create(newIncident({ alertData: [[]] }));
   });
+
+  it('take thousands of members of metadata at once', async () => {
+    const { store } = subject();
+    const { id } = await store.incidents.create(newIncident({ metadata: { k7: 'old', own: true } }));
+    const many = Object.fromEntries(Array.from({ length: 2500 }, (_, i) => [`k${i}`, i]));
+    expect((await store.incidents.mergeMetadata(id, many)).metadata).toEqual({ own: true, ...many });
+  });
 });
 
 contract(

@@ -241,6 +241,30 @@ contract(
       await database.drop();
     });
 
+    it('fails as its progress does, with no rejection that nobody handles', async () => {
+      const database = await subject().backend.create();
+      const store = await database.open();
+      const boom = () => {
+        throw new Error('boom');
+      };
+      await store.incidents.createMany(Array.from({ length: 120 }, () => newIncident()));
+      let enabling: Promise<unknown> = Promise.resolve();
+      if (subject().backend.dialect === 'postgres')
+        // CREATE INDEX CONCURRENTLY waits for it, and progress is asked for
+        await database.open().then((other) =>
+          other.transaction(async (tx) => {
+            await tx.incidents.create(newIncident());
+            enabling = store.searchIndex.enable({ onProgress: boom });
+            enabling.catch(() => {});
+            await new Promise((resolve) => setTimeout(resolve, 1200));
+          }),
+        );
+      else enabling = store.searchIndex.enable({ onProgress: boom });
+      await expect(enabling).rejects.toThrow('boom');
+      expect(await store.searchIndex.enable()).toMatchObject({ state: 'ready' });
+      await database.drop();
+    });
+
     it('is used by the database, goes on after it was interrupted, and is seen by other stores', async () => {
       const { backend } = subject();
       const database = await backend.create();

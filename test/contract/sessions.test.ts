@@ -132,6 +132,13 @@ contract('sessions', (subject) => {
     for await (const { id } of store.sessions.stream({ idPrefix: prefix }, { batchSize: 4 })) ids.push(id);
     expect(ids).toHaveLength(25);
     expect(ids).toEqual(ids.toSorted());
+    for (const id of ['_x', 'a', 'B', 'c'])
+      await store.sessions.create({ id: `${prefix}by-${id}`, data: ALL_BYTES, expiryDate });
+    for (const sort of ['id', 'expiring_first'] as const) {
+      const { items } = await store.sessions.list({ idPrefix: `${prefix}by-` }, { sort });
+      expect(items.map(({ id }) => id.slice(prefix.length + 3))).toEqual(['B', '_x', 'a', 'c']); // by their bytes
+    }
+    expect(await store.sessions.deleteByPrefix(`${prefix}by-`)).toBe(4);
     expect(await store.sessions.deleteByPrefix(prefix)).toBe(25);
     expect(await store.sessions.count({ idPrefix: prefix })).toBe(0);
   });

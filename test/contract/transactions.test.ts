@@ -328,6 +328,20 @@ contract('transactions', (subject) => {
     expect(runs).toBe(1);
   });
 
+  it('refuse another isolation than that of the outermost one', async () => {
+    const { store } = subject();
+    const nested = (outer: object, isolation: 'repeatable read') =>
+      store.transaction((tx) => tx.transaction((inner) => inner.incidents.count(), { isolation }), outer);
+    expect(await nested({ isolation: 'repeatable read' }, 'repeatable read')).toEqual(expect.any(Number));
+    for (const outer of [{}, { isolation: 'serializable' }])
+      await expect(nested(outer, 'repeatable read')).rejects.toMatchObject({ code: 'transaction_scope' });
+    const caught = store.transaction(async (tx) => {
+      await tx.transaction(async () => {}, { isolation: 'serializable' }).catch(() => {});
+      return tx.incidents.count(); // nothing was done: it is sound still
+    });
+    expect(await caught).toEqual(expect.any(Number));
+  });
+
   it('refuse options that they do not know', () => {
     const { store } = subject();
     expect(() => store.transaction(async () => {}, { retries: -1 })).toThrow('retries');
