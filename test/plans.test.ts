@@ -53,7 +53,8 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
       `insert into approvals (id, action_id, incident_id, approval_level, status, requested_by, requested_at, expires_at)
        select id, id, incident_id, case when priority % 2 = 0 then 'senior' else 'manager' end, case when approval_status = 'pending'${as('approval_status')} then 'pending'${as('approval_workflow_status')} else 'approved'${as('approval_workflow_status')} end, 'x', created_at, created_at from actions`,
     );
-    await database.raw(dialect === 'sqlite' ? 'analyze' : 'vacuum analyze');
+    // PostgreSQL does so by itself in time; SQLite does not, and must not need it
+    if (dialect === 'postgres') await database.raw('vacuum analyze');
     driver = Reflect.get(store, 'cx').driver as Exec;
   }, 300_000);
   afterAll(() => database?.drop());
@@ -90,7 +91,30 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
     [
       'the newest 50 by one status',
       () => store.incidents.list({ status: 'new' }),
-      { sqlite: /incidents_\w+_idx/, postgres: /incidents_\w+_idx/ },
+      { sqlite: /COVERING INDEX incidents_triage_idx \(status=\? AND severity=\?\)/, postgres: /incidents_triage_idx/ },
+    ],
+    [
+      'the newest 50 that are open, of a month',
+      () => store.incidents.list({ status: ['new', 'enriching', 'escalated'], since: new Date(1_700_050_000_000) }),
+      {
+        sqlite: /COVERING INDEX incidents_triage_idx \(status=\? AND severity=\? AND created_at>\?/,
+        postgres: /incidents_triage_idx/,
+      },
+    ],
+    [
+      'the oldest 50 by a severity',
+      () => store.incidents.list({ severity: 'critical' }, { sort: 'oldest' }),
+      { sqlite: /COVERING INDEX incidents_triage_idx \(status=\? AND severity=\?\)/, postgres: /incidents_triage_idx/ },
+    ],
+    [
+      'a status that none has',
+      () => store.incidents.list({ status: 'pending_review' }),
+      { sqlite: /COVERING INDEX incidents_triage_idx/, postgres: /incidents_triage_idx/ },
+    ],
+    [
+      'the newest 50 actions of a status',
+      () => store.actions.list({ status: ['executed', 'failed'] }, { sort: 'newest' }),
+      { sqlite: /COVERING INDEX actions_approval_status_idx/, postgres: /actions_(approval_status|created_at)_idx/ },
     ],
     [
       'the newest 50',
@@ -167,7 +191,7 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
   it.each(interactive)('%s uses an index', async (_, work, index) => {
     const plan = await planOf(work);
     expect(plan).toMatch(index[dialect]);
-    expect(plan).not.toMatch(/\bSCAN \w+$|Seq Scan/m); // without an index
+    expect(plan).not.toMatch(/\bSCAN (?!parts?\d*$)\w+$|Seq Scan/m); // without an index; a part is a part of a list
   });
 
   it('tags use an index of their own, and none of the table’s where they are rare, with the search index', async () => {

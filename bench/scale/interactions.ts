@@ -9,6 +9,8 @@ export interface Interaction {
 }
 
 const PAGE = 50;
+/** Nearly half of all; `executing` is the one that none has. */
+const OPEN = ['new', 'enriching', 'analyzing', 'pending_review', 'pending_approval', 'executing', 'escalated'] as const;
 
 export async function interactions(
   { ours, sql }: Subject,
@@ -35,6 +37,16 @@ export async function interactions(
       name: 'newest 50 by status and severity, whole',
       times: 50,
       run: () => ours.incidents.list({ status: ['new', 'enriching'], severity: ['high', 'critical'] }),
+    },
+    {
+      name: 'newest 50 that are open, summary',
+      times: 50,
+      run: () => ours.incidents.summary.list({ status: OPEN }),
+    },
+    {
+      name: 'newest 50 of a status that none has',
+      times: 50,
+      run: () => ours.incidents.summary.list({ status: 'executing' }),
     },
     { name: 'newest 50 with a tag', times: 30, run: () => ours.incidents.summary.list({ tag }) },
     { name: 'by ticket', times: 50, run: (i) => ours.incidents.summary.list({ ticketId: `JIRA-${(i * 50) % rows}` }) },

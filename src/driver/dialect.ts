@@ -32,6 +32,8 @@ export interface Dialect {
   ordered(column: Column): SQL;
   /** Keeps every other writer of a table out until the transaction ends: the statements that do so. */
   lockTable(table: Table): readonly SQL[];
+  /** Whether its planner knows about how many rows fit a condition, without being told to look (ANALYZE). */
+  readonly knowsRows: boolean;
   /** Behind a table: reads it by this index. SQLite, which knows nothing of the data before ANALYZE, has to be told. */
   by(index: string): SQL;
   /** The number of rows to take. */
@@ -117,4 +119,15 @@ export interface BulkRows {
   readonly trail: readonly (readonly unknown[])[];
   /** Passes over rows whose id is taken, with their audit rows; then the last statement answers the ids of the others. */
   readonly ignoreConflicts: boolean;
+}
+
+/** A list in the order of creation, or a page of it. */
+export interface ListByCreation {
+  readonly descending: boolean;
+  /** Where it begins: behind the cursor that is bound as `after0` and `after_id`. */
+  readonly beyond: SQL | undefined;
+  /** The name of the bound number of rows. */
+  readonly limit: string;
+  /** What else a row must fit: ` where …`, or nothing. */
+  readonly where: SQL;
 }

@@ -1,5 +1,6 @@
 import type { SQL } from 'drizzle-orm';
 import type { Tables } from '../repositories/tables.ts';
+import type { ListByCreation } from './dialect.ts';
 import type { Driver } from './port.ts';
 
 /** Whether the trigram index of incidents is there, and how far its making is. */
@@ -29,17 +30,6 @@ export interface TagIndex {
   ids(names: readonly string[]): SQL;
   /** The ids of the first incidents of a list that have one of these tags. */
   first(names: readonly string[], list: ListByCreation): SQL;
-}
-
-/** A list in the order of creation. */
-export interface ListByCreation {
-  readonly descending: boolean;
-  /** It begins behind the cursor that is bound as `after0` and `after_id`. */
-  readonly after: boolean;
-  /** The name of the bound number of rows. */
-  readonly limit: string;
-  /** What else a row must fit: ` where …`, or nothing. */
-  readonly where: SQL;
 }
 
 /** A trigram index over the alert data, tickets and tags of incidents, as a database has it. */

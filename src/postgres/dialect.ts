@@ -67,6 +67,7 @@ export const dialect: Dialect = {
   },
   notAfter: (column, name) => sql`${column} <= ${dialect.value(column, name)}`,
   ordered: (column) => (column.getSQLType() === 'text' ? sql`${column} collate "C"` : sql`${column}`),
+  knowsRows: true,
   by: () => sql``, // its statistics are kept by autovacuum
   lockTable: (table) => [sql`lock table ${table} in share row exclusive mode`],
   limit: (name) => sql`${bound(name)}`,

@@ -103,7 +103,7 @@ export const incidents = pgTable(
     index('incidents_created_at_idx').on(t.createdAt, t.id),
     index('incidents_updated_at_idx').on(t.updatedAt, t.id),
     // incidents.list by status and severity, newest or oldest first
-    index('incidents_triage_idx').on(t.createdAt, t.id, t.status, t.severity),
+    index('incidents_triage_idx').on(t.status, t.severity, t.createdAt, t.id),
     // incidents.list by ticket
     index('incidents_ticket_id_idx').on(t.ticketId),
     // incidents.list by tag
@@ -154,7 +154,8 @@ export const actions = pgTable(
       'cascade',
     ),
     index('actions_incident_id_idx').on(t.incidentId),
-    index('actions_approval_status_idx').on(t.approvalStatus),
+    // actions.list by status
+    index('actions_approval_status_idx').on(t.approvalStatus, t.createdAt, t.id),
     index('actions_created_at_idx').on(t.createdAt, t.id),
     // actions.claim and actions.listReady, in their order: of the few that are ready among all that were executed
     index('actions_ready_idx')

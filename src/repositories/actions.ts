@@ -22,6 +22,7 @@ import { entry } from './audit.ts';
 import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { type Context, columnJson, json, newId } from './context.ts';
+import { firstOfEach, listOf } from './first-of-each.ts';
 import { clampLimit } from './page.ts';
 import { ascending, descending } from './reader.ts';
 
@@ -298,12 +299,21 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
   protected conditions(filter: ActionFilter): Conditions {
     const { incidentId, status, type, since, until } = parse(filterSchema, filter, 'filter');
     const t = this.table;
-    return new Conditions(this.cx.dialect)
+    const { dialect } = this.cx;
+    const conditions = new Conditions(dialect)
       .oneOf(t.incidentId, incidentId)
       .oneOf(t.approvalStatus, status)
       .oneOf(t.actionType, type)
       .from(t.createdAt, since)
       .before(t.createdAt, until);
+    if (status !== undefined && incidentId === undefined && type === undefined)
+      firstOfEach(dialect, conditions, {
+        table: t,
+        id: t.id,
+        created: t.createdAt,
+        wanted: [{ column: t.approvalStatus, values: listOf(status, []) }],
+      });
+    return conditions;
   }
 
   async #settle(

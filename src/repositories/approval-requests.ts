@@ -15,6 +15,7 @@ import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { newId } from './context.ts';
 import { type Durations, durationColumns, durationsOf, ranked } from './durations.ts';
+import { firstOfEach, listOf } from './first-of-each.ts';
 import { MAX_LIMIT } from './page.ts';
 import { ascending, descending } from './reader.ts';
 
@@ -158,7 +159,8 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
   protected conditions(filter: ApprovalFilter): Conditions {
     const { status, level, incidentId, actionId, expiresBefore, since, until } = parse(filterSchema, filter, 'filter');
     const t = this.table;
-    return new Conditions(this.cx.dialect)
+    const { dialect } = this.cx;
+    const conditions = new Conditions(dialect)
       .oneOf(t.status, status)
       .oneOf(t.approvalLevel, level)
       .oneOf(t.incidentId, incidentId)
@@ -166,6 +168,17 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
       .before(t.expiresAt, expiresBefore)
       .from(t.requestedAt, since)
       .before(t.requestedAt, until);
+    if (status !== undefined && [incidentId, actionId, expiresBefore].every((other) => other === undefined))
+      firstOfEach(dialect, conditions, {
+        table: t,
+        id: t.id,
+        created: t.requestedAt,
+        wanted: [
+          { column: t.status, values: listOf(status, []) },
+          ...(level === undefined ? [] : [{ column: t.approvalLevel, values: listOf(level, []) }]),
+        ],
+      });
+    return conditions;
   }
 
   /** Lets pending requests expire, a batch at a time; answers how many there were. */

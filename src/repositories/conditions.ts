@@ -1,17 +1,18 @@
 import { type Column, type SQL, sql } from 'drizzle-orm';
-import type { Dialect } from '../driver/dialect.ts';
-import type { ListByCreation } from '../driver/search-index.ts';
+import type { Dialect, ListByCreation } from '../driver/dialect.ts';
 import type { Values } from '../driver/statement.ts';
 
 interface Part {
   readonly shape: string;
-  /** `list` is given where the condition selects a list in the order of creation. */
-  readonly sql: (list?: ListByCreation) => SQL;
+  /** Undefined where it only tells `first`. */
+  readonly sql?: (() => SQL) | undefined;
+  /** Finds the rows of a list in the order of creation by itself: none of the other conditions has to be asked beside it. */
+  readonly first?: (list: ListByCreation) => SQL;
 }
 
-/** What was decided on. */
-export interface Decided extends Part {
-  readonly values?: Values;
+/** A condition with the values that are bound in it. */
+export interface Condition extends Part {
+  readonly values?: Values | undefined;
 }
 
 /** The conditions that a filter asks for. Their shapes make the name of the statement; their values are bound to it. */
@@ -19,7 +20,7 @@ export class Conditions {
   readonly #parts: Part[] = [];
   readonly #values: Record<string, unknown> = {};
 
-  #open: (() => Promise<Decided | undefined>)[] = [];
+  #open: (() => Promise<Condition | undefined>)[] = [];
 
   constructor(private readonly dialect: Dialect) {}
 
@@ -34,35 +35,34 @@ export class Conditions {
 
   /** ` where …`, or nothing. */
   where(...more: SQL[]): SQL {
-    return where([...this.#parts.map((part) => part.sql()), ...more]);
+    return where([...this.#written(), ...more]);
   }
 
   /** The same for a list in the order of creation. */
-  whereInOrder(list: Omit<ListByCreation, 'where'>, ...more: SQL[]): SQL {
-    const parts = this.#parts.map((part) =>
-      part.sql({ ...list, where: where(this.#parts.filter((other) => other !== part).map((other) => other.sql())) }),
-    );
-    return where([...parts, ...more]);
+  whereInOrder(list: Omit<ListByCreation, 'where'>): SQL {
+    const finding = this.#parts.findLast(({ first }) => first); // what was decided on last, knows most
+    if (!finding?.first) return this.where(...(list.beyond ? [list.beyond] : []));
+    const others = this.#parts.filter((part) => part !== finding);
+    return where([finding.first({ ...list, where: where(written(others)) })]);
   }
 
   /** ` and …`, or nothing: behind another condition. */
   and(): SQL {
-    return this.#parts.length
-      ? sql` and ${sql.join(
-          this.#parts.map((part) => part.sql()),
-          sql` and `,
-        )}`
-      : sql``;
+    return sql.join(this.#written().map((part) => sql` and ${part}`));
   }
 
-  add(shape: string, condition: Part['sql'], values: Values = {}): this {
-    this.#parts.push({ shape, sql: condition });
+  add(shape: string, condition: () => SQL, values?: Values): this {
+    return this.addPart({ shape, sql: condition, values });
+  }
+
+  addPart({ values, ...part }: Condition): this {
+    this.#parts.push(part);
     Object.assign(this.#values, values);
     return this;
   }
 
   /** A condition that is decided on when the query is made; undefined leaves it out. */
-  later(decide: () => Promise<Decided | undefined>): this {
+  later(decide: () => Promise<Condition | undefined>): this {
     this.#open.push(decide);
     return this;
   }
@@ -147,10 +147,14 @@ export class Conditions {
     });
   }
 
+  #written(): readonly SQL[] {
+    return written(this.#parts);
+  }
+
   async #settle(): Promise<this> {
     for (const decide of this.#open.splice(0)) {
       const part = await decide();
-      if (part) this.add(part.shape, part.sql, part.values);
+      if (part) this.addPart(part);
     }
     return this;
   }
@@ -163,4 +167,5 @@ export class Conditions {
   }
 }
 
+const written = (parts: readonly Part[]) => parts.flatMap((part) => part.sql?.() ?? []);
 const where = (all: readonly SQL[]) => (all.length ? sql` where ${sql.join([...all], sql` and `)}` : sql``);

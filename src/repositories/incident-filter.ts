@@ -4,8 +4,9 @@ import { limitedText, oneOrMany, tag } from '../model/fields.ts';
 import { ticketId as ticketText } from '../model/incident.ts';
 import { parse } from '../model/parse.ts';
 import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
-import { Conditions, type Decided } from './conditions.ts';
+import { type Condition, Conditions } from './conditions.ts';
 import type { Context } from './context.ts';
+import { firstOfEach, listOf } from './first-of-each.ts';
 
 /** Which incidents a list holds. Every member narrows it; what is left out, or undefined, does not. */
 export interface IncidentFilter {
@@ -63,11 +64,22 @@ export function incidentConditions(cx: Context, filter: IncidentFilter): Conditi
     .includes(t.tags, allTags, 'all')
     .oneOf(t.ticketId, ticketId)
     .present(t.ticketId, hasTicket);
+  // PostgreSQL knows how many rows fit which condition; SQLite would read and sort all that have the status
+  const others = dialect.knowsRows ? [tag, allTags, ticketId, updatedSince, hasTicket, search] : [ticketId, search];
+  if ((status !== undefined || severity !== undefined) && others.every((other) => other === undefined))
+    firstOfEach(dialect, conditions, {
+      table: t,
+      id: t.id,
+      created: t.createdAt,
+      wanted: [
+        { column: t.status, values: listOf(status, INCIDENT_STATUSES) },
+        { column: t.severity, values: listOf(severity, SEVERITIES) },
+      ],
+    });
   const narrowing = new Set(allTags?.length ? allTags : typeof tag === 'string' ? [tag] : tag);
   // a ticket finds its incidents sooner
   if (narrowing.size && ticketId === undefined) {
-    const others = [status, severity, since, until, updatedSince, hasTicket, search];
-    const isAlone = others.every((other) => other === undefined);
+    const isAlone = [status, severity, since, until, updatedSince, hasTicket, search].every((one) => one === undefined);
     conditions.later(() => byTags(cx, [...narrowing], { all: !!allTags?.length, isAlone }));
   }
   if (search === undefined) return conditions;
@@ -92,7 +104,7 @@ async function byTags(
   cx: Context,
   wanted: readonly string[],
   { all, isAlone }: { readonly all: boolean; readonly isAlone: boolean },
-): Promise<Decided | undefined> {
+): Promise<Condition | undefined> {
   const { tags } = cx.dialect.searchIndex;
   if (!tags || (!all && wanted.length > MOST_TAGS) || !(await cx.searchable.isReady(cx.driver))) return undefined;
   const counted: { readonly tag: string; readonly count: number }[] = [];
@@ -105,8 +117,8 @@ async function byTags(
   const { incidents } = cx.dialect.tables;
   return {
     shape: `tagged:${names.length}${areFew ? ' few' : ''}`,
-    sql: (list) =>
-      list || areFew ? sql`${incidents.id} in (${list ? tags.first(names, list) : tags.ids(names)})` : sql`1 = 1`, // not in the order of creation
+    sql: areFew ? () => sql`${incidents.id} in (${tags.ids(names)})` : undefined,
+    first: (list) => sql`${incidents.id} in (${tags.first(names, list)})`,
     values: Object.fromEntries(used.map(({ tag }, i) => [`tagged${i}`, tag])),
   };
 }

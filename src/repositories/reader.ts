@@ -328,12 +328,12 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
     driver = this.cx.driver,
   ): Promise<{ readonly items: readonly Row[]; readonly next: Cursor | null }> {
     const statement = this.read(`list ${conditions.shape} ${sort}${after ? ' after' : ''}`, () => {
-      const beyond = after ? [this.#beyond(sort)] : [];
-      const { columns, descending } = this.source.sorts[sort];
+      const beyond = after ? this.#beyond(sort) : undefined;
+      const { columns, descending, fixed } = this.source.sorts[sort];
       const where =
-        columns.join() === 'createdAt'
-          ? conditions.whereInOrder({ descending, after: !!after, limit: 'limit' }, ...beyond)
-          : conditions.where(...beyond);
+        fixed && columns.length === 1
+          ? conditions.whereInOrder({ descending, beyond, limit: 'limit' })
+          : conditions.where(...(beyond ? [beyond] : []));
       return sql`select ${this.columns(sort)} from ${this.table}${where}${this.#orderBy(sort)} limit ${this.cx.dialect.limit('limit')}`;
     });
     const values: Record<string, unknown> = { ...conditions.values, limit: limit + 1 };

@@ -57,6 +57,7 @@ export const dialect: Dialect = {
     sql`case when length(${column}) = 24 then ${column} <= ${boundTo(column, name)} else unixepoch(${column}, 'subsec') <= unixepoch(${boundTo(column, name)}, 'subsec') end`,
   ordered: (column) => sql`${column}`, // its texts compare byte by byte
   lockTable: () => [], // there is one writer
+  knowsRows: false,
   by: (index) => sql` indexed by ${sql.identifier(index)}`,
   // a bare `limit ?` makes SQLite prepare the statement again for every value
   limit: (name) => sql`+${bound(name)}`,

@@ -154,7 +154,8 @@ export const actions = sqliteTable(
       'cascade',
     ),
     index('actions_incident_id_idx').on(t.incidentId),
-    index('actions_approval_status_idx').on(t.approvalStatus),
+    // actions.list by status
+    index('actions_approval_status_idx').on(t.approvalStatus, t.createdAt, t.id),
     index('actions_created_at_idx').on(t.createdAt, t.id),
     // actions.claim and actions.listReady, in their order: of the few that are ready among all that were executed
     index('actions_ready_idx')

@@ -1,5 +1,13 @@
 import { expect, it } from 'vitest';
-import { type IncidentFilter, type NewIncident, ValidationError } from '../../src/index.ts';
+import {
+  INCIDENT_STATUSES,
+  type Incident,
+  type IncidentFilter,
+  type NewIncident,
+  type Page,
+  SEVERITIES,
+  ValidationError,
+} from '../../src/index.ts';
 import { MAX_LIMIT } from '../../src/repositories/page.ts';
 import { contract } from '../support/contract.ts';
 import { newAction, newIncident } from '../support/fixtures.ts';
@@ -74,6 +82,63 @@ contract('filters of incidents', (subject) => {
       await expect(store.incidents.count(filter as IncidentFilter)).rejects.toThrow(ValidationError);
     },
   );
+
+  it('by status and severity answer the same rows in the same order as a look at every row, page by page', async () => {
+    // R-L1, R-L3
+    const { backend } = subject();
+    const own = await backend.create();
+    const store = await own.open();
+    const pick = <T>(from: readonly T[], i: number) => from[i % from.length] as T;
+    const at = (i: number) => new Date(1_700_000_000_000 + Math.floor(i / 4) * 1000); // four at a time
+    await store.incidents.createMany(
+      Array.from({ length: 300 }, (_, i) =>
+        newIncident({
+          status: pick(['new', 'closed', 'closed', 'resolved', 'escalated', 'closed', 'new'] as const, i * 5),
+          severity: pick(SEVERITIES, i * 7),
+          tags: i % 3 ? ['x'] : [],
+          createdAt: at(i),
+        }),
+      ),
+    );
+    const all: Incident[] = [];
+    for await (const row of store.incidents.stream({}, { sort: 'oldest' })) all.push(row);
+    const filters: IncidentFilter[] = [
+      { status: 'new' },
+      { status: ['new', 'new', 'escalated'] },
+      { status: [], severity: 'high' },
+      { severity: ['low', 'critical'] },
+      { status: ['closed', 'resolved'], severity: ['high', 'info'], since: at(40), until: at(250) },
+      { status: 'executing' },
+      { status: [...INCIDENT_STATUSES], severity: [...SEVERITIES] },
+      { status: ['new', 'closed'], tag: 'x', hasTicket: false },
+    ];
+    const has = (wanted: string | readonly string[] | undefined, value: string) =>
+      wanted === undefined || wanted === value || (Array.isArray(wanted) && wanted.includes(value));
+    for (const filter of filters) {
+      const { status, severity, since, until, tag } = filter;
+      const fitting = all.filter(
+        (row) =>
+          has(status, row.status) &&
+          has(severity, row.severity) &&
+          (!since || row.createdAt >= since) &&
+          (!until || row.createdAt < until) &&
+          (!tag || row.tags.includes('x')),
+      );
+      expect(await store.incidents.count(filter)).toBe(fitting.length);
+      for (const sort of ['oldest', 'newest'] as const) {
+        const seen: string[] = [];
+        let after: string | null = null;
+        do {
+          const page: Page<{ id: string }> = await store.incidents.summary.list(filter, { sort, limit: 7, after });
+          seen.push(...page.items.map(({ id }) => id));
+          after = page.next;
+        } while (after);
+        const wanted = fitting.map(({ id }) => id);
+        expect(seen).toEqual(sort === 'oldest' ? wanted : wanted.reverse());
+      }
+    }
+    await own.drop();
+  });
 });
 
 contract('lists', (subject) => {
