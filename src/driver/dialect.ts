@@ -32,6 +32,8 @@ export interface Dialect {
   ordered(column: Column): SQL;
   /** Keeps every other writer of a table out until the transaction ends: the statements that do so. */
   lockTable(table: Table): readonly SQL[];
+  /** The rows of a SELECT for each set of values, one out of each of these lists: none of which is empty. */
+  each(lists: readonly (readonly SQL[])[], select: (values: readonly SQL[]) => SQL): SQL;
   /** Whether its planner knows about how many rows fit a condition, without being told to look (ANALYZE). */
   readonly knowsRows: boolean;
   /** Behind a table: reads it by this index. SQLite, which knows nothing of the data before ANALYZE, has to be told. */
@@ -128,6 +130,6 @@ export interface ListByCreation {
   readonly beyond: SQL | undefined;
   /** The name of the bound number of rows. */
   readonly limit: string;
-  /** What else a row must fit: ` where …`, or nothing. */
-  readonly where: SQL;
+  /** What else a row must fit. */
+  readonly others: readonly SQL[];
 }

@@ -67,6 +67,20 @@ export const dialect: Dialect = {
   },
   notAfter: (column, name) => sql`${column} <= ${dialect.value(column, name)}`,
   ordered: (column) => (column.getSQLType() === 'text' ? sql`${column} collate "C"` : sql`${column}`),
+  // one plan however many sets there are
+  each: (lists, select) => {
+    const named = lists.map((list, i) => ({
+      rows: sql`(values ${sql.join(
+        list.map((value) => sql`(${value})`),
+        sql`, `,
+      )}) as ${sql.identifier(`each${i}`)} (value)`,
+      value: sql`${sql.identifier(`each${i}`)}.value`,
+    }));
+    return sql`select part.* from ${sql.join(
+      named.map(({ rows }) => rows),
+      sql` cross join `,
+    )} cross join lateral (${select(named.map(({ value }) => value))}) as part`;
+  },
   knowsRows: true,
   by: () => sql``, // its statistics are kept by autovacuum
   lockTable: (table) => [sql`lock table ${table} in share row exclusive mode`],

@@ -1,13 +1,15 @@
 /**
- * postgres.js behind the port: a pool, whose statements are named and pipelined (one round trip once the server knows them),
- * and transactions on a connection of their own.
+ * postgres.js behind the port: statements, which are named and pipelined (one round trip once the server knows them), on a pool of
+ * connections, and transactions on a connection of their own.
  */
 import type Postgres from 'postgres';
 import type { Connection, Driver, Isolation, Query, Result } from '../driver/port.ts';
 import { ClosedError, ConnectionError } from '../errors.ts';
 import { classify, isConnectionLost } from './errors.ts';
+import { Pool, type PoolOptions, type Slot } from './pool.ts';
 
 type Client = Pick<Postgres.Sql, 'unsafe'>;
+type Rows = readonly (readonly unknown[])[] & { readonly count: number };
 
 /** Of one transaction's connection. */
 interface Life {
@@ -16,53 +18,25 @@ interface Life {
 
 const never = new Promise<never>(() => {});
 
-/**
- * A client of one connection. The pool is ours: postgres.js 3.4.9 keeps state of a lost connection (half a result, a statement,
- * its write buffer) and uses it again after it has reconnected, so that calls hang or answer wrong. A client whose
- * connection was lost is thrown away here.
- */
-interface Slot {
-  readonly client: Postgres.Sql;
-  /** Statements and transactions under way on it. */
-  load: number;
-  /** A transaction has it for itself. */
-  held: boolean;
-  dead: boolean;
-  /** From then on it is given to nobody. */
-  readonly until: number;
-  /** Ends it when nobody has wanted it for long enough. */
-  idle?: NodeJS.Timeout;
-}
-
-/** How many connections there are, and how long they live. */
-export interface PoolOptions {
-  readonly poolSize: number;
-  readonly idleTimeoutSeconds?: number | undefined;
-  readonly maxLifetimeSeconds?: number | undefined;
-  readonly prepare: boolean;
-}
-
-/** 30 to 60 minutes, so that they do not all end at once. */
-const someLifetime = () => 60 * (30 + Math.random() * 30);
-
 export class PostgresConnection implements Connection {
-  readonly #slots: Slot[] = [];
-  readonly #waiting: { readonly alone: boolean; readonly resolve: (slot: Slot) => void }[] = [];
-  readonly #underWay = new Set<Promise<unknown>>();
-  /** Connections that are on their way out. */
-  readonly #endings = new Set<Promise<unknown>>();
+  readonly #pool: Pool;
+  readonly #prepare: boolean;
   #closed = false;
 
   /** @param make a client of one connection, which tells when that has closed. */
   constructor(
-    private readonly make: (onclose: () => void) => Postgres.Sql,
-    private readonly options: PoolOptions,
-  ) {}
+    make: (onclose: () => void) => Postgres.Sql,
+    { prepare, ...options }: PoolOptions & { readonly prepare: boolean },
+  ) {
+    this.#pool = new Pool(make, options);
+    this.#prepare = prepare;
+  }
 
+  /** Promises are few here: under AsyncLocalStorage each of them takes its time. */
   exec(query: Query): Promise<Result> {
-    return this.#tracked(() =>
-      this.#with(false, (slot) => this.#on(slot.client, this.#begin, undefined, () => this.#discard(slot)).exec(query)),
-    );
+    if (this.#closed) return Promise.reject(new ClosedError());
+    const slot = this.#pool.take(false);
+    return slot instanceof Promise ? slot.then((taken) => this.#once(taken, query)) : this.#once(slot, query);
   }
 
   batch(queries: readonly Query[]): Promise<Result> {
@@ -70,141 +44,65 @@ export class PostgresConnection implements Connection {
     return queries.length === 1 && only ? this.exec(only) : this.transaction((inner) => inner.batch(queries));
   }
 
-  transaction<T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T> {
-    return this.#tracked(() => this.#begin(work, isolation));
-  }
-
-  readonly #begin = <T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T> =>
-    this.#with(true, (slot) =>
-      this.#inTransaction(
+  async transaction<T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T> {
+    if (this.#closed) throw new ClosedError();
+    const slot = await this.#pool.take(true);
+    try {
+      return await this.#inTransaction(
         { lost: false },
         (run) => begin(slot.client, isolation, run),
         work,
-        () => this.#discard(slot),
-      ),
-    );
+        () => this.#pool.discard(slot),
+      );
+    } finally {
+      this.#pool.release(slot);
+    }
+  }
 
   /** Gives up every connection: what is under way fails with a ConnectionError, and what comes later connects again. */
   abandon(): void {
-    for (const slot of [...this.#slots]) this.#discard(slot);
+    this.#pool.discardAll();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled(this.#underWay);
-    for (const slot of [...this.#slots]) this.#retire(slot);
-    await Promise.all(this.#endings);
+    await this.#pool.close();
   }
 
-  async #with<T>(alone: boolean, run: (slot: Slot) => Promise<T>): Promise<T> {
-    const slot = this.#free(alone) ?? (await new Promise<Slot>((resolve) => this.#waiting.push({ alone, resolve })));
+  async #once(slot: Slot, query: Query): Promise<Result> {
     try {
-      return await run(slot);
+      const rows = await this.#send(slot.client, query);
+      return { rows, count: rows.count };
+    } catch (error) {
+      if (isConnectionLost(error)) this.#pool.discard(slot);
+      throw classify(error);
     } finally {
-      slot.load--;
-      if (alone) slot.held = false;
-      if (!slot.load) this.#rest(slot);
-      for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-        const free = this.#free(next.alone);
-        if (!free) break;
-        this.#waiting.shift();
-        next.resolve(free);
-      }
+      this.#pool.release(slot);
     }
   }
 
-  /** A connection for one transaction, or for a statement among others; it is taken already. */
-  #free(alone: boolean): Slot | undefined {
-    const now = performance.now();
-    let slot = this.#slots.find(({ load }) => load === 0);
-    if (slot && slot.until <= now) {
-      this.#retire(slot);
-      slot = this.#slots.find(({ load, until }) => load === 0 && until > now);
-    }
-    if (!slot && this.#slots.length < this.options.poolSize) slot = this.#connect();
-    if (!slot && !alone && !this.#waiting.length)
-      slot = this.#slots.filter(({ held, until }) => !held && until > now).sort((a, b) => a.load - b.load)[0]; // they are pipelined
-    if (!slot) return undefined;
-    clearTimeout(slot.idle);
-    slot.load++;
-    if (alone) slot.held = true;
-    return slot;
+  /** Every value goes as the text that the codecs made of it. The rows of a query with `receive` are none. */
+  #send(client: Client, { sql, params, receive }: Query): PromiseLike<Rows> {
+    const query = client.unsafe(sql, params as never[], { prepare: this.#prepare }).values();
+    return receive ? query.forEach(receive() as never) : query;
   }
 
-  #connect(): Slot {
-    const { maxLifetimeSeconds = someLifetime() } = this.options;
-    const slot: Slot = {
-      client: this.make(() => this.#discard(slot)),
-      load: 0,
-      held: false,
-      dead: false,
-      until: performance.now() + maxLifetimeSeconds * 1000,
-    };
-    this.#slots.push(slot);
-    return slot;
-  }
-
-  /** Nothing is under way on it. The client would end it by itself, but would still take statements while it does: they would be lost. */
-  #rest(slot: Slot): void {
-    const { idleTimeoutSeconds } = this.options;
-    if (slot.until <= performance.now()) this.#retire(slot);
-    else if (idleTimeoutSeconds !== undefined && !slot.dead)
-      slot.idle = setTimeout(() => this.#retire(slot), idleTimeoutSeconds * 1000).unref();
-  }
-
-  /** Ends it as a guest leaves: nothing is under way on it. */
-  #retire(slot: Slot): void {
-    this.#end(slot, 5);
-  }
-
-  /** Its connection was lost, and all that is under way on it. */
-  #discard(slot: Slot): void {
-    this.#end(slot, 0);
-  }
-
-  #end(slot: Slot, timeout: number): void {
-    if (slot.dead) return;
-    slot.dead = true;
-    clearTimeout(slot.idle);
-    const at = this.#slots.indexOf(slot);
-    if (at >= 0) this.#slots.splice(at, 1);
-    const ending = slot.client.end({ timeout }).catch(() => {});
-    this.#endings.add(ending);
-    void ending.then(() => this.#endings.delete(ending));
-  }
-
-  async #tracked<T>(start: () => Promise<T>): Promise<T> {
-    if (this.#closed) throw new ClosedError();
-    const running = start();
-    this.#underWay.add(running);
-    try {
-      return await running;
-    } finally {
-      this.#underWay.delete(running);
-    }
-  }
-
-  #on(client: Client, transaction: Driver['transaction'], life: Life | undefined, discard: () => void) {
-    const exec = async ({ sql, params, receive }: Query): Promise<Result> => {
-      if (life?.lost) throw new ConnectionError();
+  /** What a transaction works with. */
+  #inside(client: Client, transaction: Driver['transaction'], life: Life, discard: () => void): Driver {
+    const exec = async (query: Query): Promise<Result> => {
+      if (life.lost) throw new ConnectionError();
       try {
-        // every value goes as the text that the codecs made of it
-        const query = client.unsafe(sql, params as never[], { prepare: this.options.prepare }).values();
-        if (receive) return { rows: [], count: (await query.forEach(receive() as never)).count };
-        const rows = await query;
+        const rows = await this.#send(client, query);
         return { rows, count: rows.count };
       } catch (error) {
         if (isConnectionLost(error)) {
-          if (life) life.lost = true;
+          life.lost = true;
           discard();
         }
         throw classify(error);
       }
     };
     const batch = async (queries: readonly Query[]): Promise<Result> => {
-      const [only] = queries;
-      if (queries.length === 1 && only) return exec(only);
-      if (!life) return transaction((inner) => inner.batch(queries));
       let result: Result = { rows: [], count: 0 };
       for (const query of queries) result = await exec(query);
       return result;
@@ -231,7 +129,7 @@ export class PostgresConnection implements Connection {
             ? Promise.reject(new ConnectionError())
             : this.#inTransaction(life, (inner) => client.savepoint(inner) as Promise<unknown>, nested, discard);
         try {
-          return await work(this.#on(client, savepoint, life, discard));
+          return await work(this.#inside(client, savepoint, life, discard));
         } catch (error) {
           own = { error };
           if (life.lost) reject(error);

@@ -22,7 +22,7 @@ import { entry } from './audit.ts';
 import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { type Context, columnJson, json, newId } from './context.ts';
-import { firstOfEach, listOf } from './first-of-each.ts';
+import { firstOfEach } from './first-of-each.ts';
 import { clampLimit } from './page.ts';
 import { ascending, descending } from './reader.ts';
 
@@ -302,17 +302,13 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     const { dialect } = this.cx;
     const conditions = new Conditions(dialect)
       .oneOf(t.incidentId, incidentId)
-      .oneOf(t.approvalStatus, status)
       .oneOf(t.actionType, type)
       .from(t.createdAt, since)
       .before(t.createdAt, until);
-    if (status !== undefined && incidentId === undefined && type === undefined)
-      firstOfEach(dialect, conditions, {
-        table: t,
-        id: t.id,
-        created: t.createdAt,
-        wanted: [{ column: t.approvalStatus, values: listOf(status, []) }],
-      });
+    if (status === undefined || incidentId !== undefined || type !== undefined)
+      return conditions.oneOf(t.approvalStatus, status);
+    const wanted = [{ column: t.approvalStatus, values: status, all: [] }];
+    firstOfEach(dialect, conditions, { table: t, id: t.id, created: t.createdAt, wanted });
     return conditions;
   }
 

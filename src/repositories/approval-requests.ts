@@ -15,7 +15,7 @@ import { AuditedRepository } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
 import { newId } from './context.ts';
 import { type Durations, durationColumns, durationsOf, ranked } from './durations.ts';
-import { firstOfEach, listOf } from './first-of-each.ts';
+import { firstOfEach } from './first-of-each.ts';
 import { MAX_LIMIT } from './page.ts';
 import { ascending, descending } from './reader.ts';
 
@@ -161,23 +161,18 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     const t = this.table;
     const { dialect } = this.cx;
     const conditions = new Conditions(dialect)
-      .oneOf(t.status, status)
-      .oneOf(t.approvalLevel, level)
       .oneOf(t.incidentId, incidentId)
       .oneOf(t.actionId, actionId)
       .before(t.expiresAt, expiresBefore)
       .from(t.requestedAt, since)
       .before(t.requestedAt, until);
-    if (status !== undefined && [incidentId, actionId, expiresBefore].every((other) => other === undefined))
-      firstOfEach(dialect, conditions, {
-        table: t,
-        id: t.id,
-        created: t.requestedAt,
-        wanted: [
-          { column: t.status, values: listOf(status, []) },
-          ...(level === undefined ? [] : [{ column: t.approvalLevel, values: listOf(level, []) }]),
-        ],
-      });
+    if (status === undefined || [incidentId, actionId, expiresBefore].some((other) => other !== undefined))
+      return conditions.oneOf(t.status, status).oneOf(t.approvalLevel, level);
+    const wanted = [
+      { column: t.status, values: status, all: [] },
+      ...(level === undefined ? [] : [{ column: t.approvalLevel, values: level, all: [] }]),
+    ];
+    firstOfEach(dialect, conditions, { table: t, id: t.id, created: t.requestedAt, wanted });
     return conditions;
   }
 

@@ -39,11 +39,11 @@ export class Conditions {
   }
 
   /** The same for a list in the order of creation. */
-  whereInOrder(list: Omit<ListByCreation, 'where'>): SQL {
+  whereInOrder(list: Omit<ListByCreation, 'others'>): SQL {
     const finding = this.#parts.findLast(({ first }) => first); // what was decided on last, knows most
     if (!finding?.first) return this.where(...(list.beyond ? [list.beyond] : []));
-    const others = this.#parts.filter((part) => part !== finding);
-    return where([finding.first({ ...list, where: where(written(others)) })]);
+    const others = written(this.#parts.filter((part) => part !== finding));
+    return where([finding.first({ ...list, others })]);
   }
 
   /** ` and …`, or nothing: behind another condition. */

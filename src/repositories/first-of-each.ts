@@ -1,57 +1,60 @@
-import { type Column, type SQL, sql, type Table } from 'drizzle-orm';
+import { type Column, sql, type Table } from 'drizzle-orm';
 import type { Dialect, ListByCreation } from '../driver/dialect.ts';
 import type { Conditions } from './conditions.ts';
 
-/** A column with an index that has it first, and the values that are wanted of it. */
+/** A column, and what is wanted of it. */
 export interface Wanted {
   readonly column: Column;
-  readonly values: readonly string[];
+  /** Any where it is undefined. */
+  readonly values: string | readonly string[] | undefined;
+  /** All that there are. */
+  readonly all: readonly string[];
 }
 
-/** The values that a filter asks for; all of them where it does not. */
-export const listOf = <T extends string>(wanted: T | readonly T[] | undefined, all: readonly T[]): readonly T[] =>
-  wanted === undefined ? all : typeof wanted === 'string' ? [wanted] : [...new Set(wanted)];
+/** Where the rows of a list are. */
+export interface Listed {
+  readonly table: Table;
+  readonly id: Column;
+  readonly created: Column;
+  /** The first columns of an index that goes on with `created` and the id. */
+  readonly wanted: readonly Wanted[];
+}
 
 /**
- * A list in the order of creation is put together of the lists of each value: an index has these in that order, and none has it for
- * several values at once. A walk along the order would see the whole table where few rows fit; a sort, all rows where many do.
+ * The columns have one of these values. A list in the order of creation is put together of the lists of each value, which the index
+ * has in that order; it has none for several values at once. A walk along the order would see the whole table where few rows fit; a
+ * sort, all rows where many do.
  */
-export function firstOfEach(
-  dialect: Dialect,
-  conditions: Conditions,
-  {
-    table,
-    id,
-    created,
-    wanted,
-  }: {
-    readonly table: Table;
-    readonly id: Column;
-    readonly created: Column;
-    /** The columns before `created` in an index. */
-    readonly wanted: readonly Wanted[];
-  },
-): void {
-  const name = (column: Column, i: number) => `each_${column.name}${i}`;
-  const sets = wanted.reduce<readonly (readonly SQL[])[]>(
-    (all, { column, values }) =>
-      all.flatMap((set) => values.map((_, i) => [...set, sql`${column} = ${dialect.value(column, name(column, i))}`])),
-    [[]],
-  );
-  if (!sets.length) return; // nothing fits
-  const list = ({ descending, beyond, limit, where }: ListByCreation) => {
+export function firstOfEach(dialect: Dialect, conditions: Conditions, { table, id, created, wanted }: Listed): void {
+  const lists = wanted.map(({ column, values, all }) => {
+    const chosen = values === undefined ? all : typeof values === 'string' ? [values] : [...new Set(values)];
+    const names = chosen.map((_, i) => `${column.name}${i}`);
+    const bound = Object.fromEntries(chosen.map((value, i) => [`${column.name}${i}`, value]));
+    return { column, isGiven: values !== undefined, bound, values: names.map((name) => dialect.value(column, name)) };
+  });
+  if (lists.some(({ values }) => !values.length)) return void conditions.add('none', () => sql`1 = 0`);
+  const first = ({ descending, beyond, limit, others }: ListByCreation) => {
     const direction = descending ? sql`desc` : sql`asc`;
     const end = sql`limit ${dialect.limit(limit)}`;
-    const parts = sets.map((set, i) => {
-      return sql`select * from (select ${created} as made, ${id} as one from ${table}${where} and ${sql.join([...set, ...(beyond ? [beyond] : [])], sql` and `)} order by ${created} ${direction}, ${id} ${direction} ${end}) as ${sql.identifier(`part${i}`)}`;
-    });
-    return sql`${id} in (select one from (${sql.join(parts, sql` union all `)}) as parts order by made ${direction}, one ${direction} ${end})`;
+    const ofEach = dialect.each(
+      lists.map(({ values }) => values),
+      (values) => {
+        const fits = lists.map(({ column }, i) => sql`${column} = ${values[i]}`);
+        const where = sql.join([...fits, ...others, ...(beyond ? [beyond] : [])], sql` and `);
+        return sql`select ${created} as made, ${id} as one from ${table} where ${where} order by ${created} ${direction}, ${id} ${direction} ${end}`;
+      },
+    );
+    return sql`${id} in (select one from (${ofEach}) as parts order by made ${direction}, one ${direction} ${end})`;
   };
+  const given = lists.filter(({ isGiven }) => isGiven);
   conditions.addPart({
-    shape: `first of ${wanted.map(({ column, values }) => `${column.name}:${values.length}`).join()}`,
-    first: list,
-    values: Object.fromEntries(
-      wanted.flatMap(({ column, values }) => values.map((value, i) => [name(column, i), value])),
-    ),
+    shape: lists.map(({ column, isGiven, values }) => `${column.name}:${isGiven ? values.length : 'any'}`).join(),
+    sql: () =>
+      sql.join(
+        given.map(({ column, values }) => sql`${column} in (${sql.join(values, sql`, `)})`),
+        sql` and `,
+      ),
+    first,
+    values: Object.assign({}, ...lists.map(({ bound }) => bound)),
   });
 }

@@ -6,7 +6,7 @@ import { parse } from '../model/parse.ts';
 import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
 import { type Condition, Conditions } from './conditions.ts';
 import type { Context } from './context.ts';
-import { firstOfEach, listOf } from './first-of-each.ts';
+import { firstOfEach } from './first-of-each.ts';
 
 /** Which incidents a list holds. Every member narrows it; what is left out, or undefined, does not. */
 export interface IncidentFilter {
@@ -54,16 +54,7 @@ export function incidentConditions(cx: Context, filter: IncidentFilter): Conditi
     filter,
     'filter',
   );
-  const conditions = new Conditions(dialect)
-    .oneOf(t.status, status)
-    .oneOf(t.severity, severity)
-    .from(t.createdAt, since)
-    .before(t.createdAt, until)
-    .from(t.updatedAt, updatedSince)
-    .includes(t.tags, tag, 'any')
-    .includes(t.tags, allTags, 'all')
-    .oneOf(t.ticketId, ticketId)
-    .present(t.ticketId, hasTicket);
+  const conditions = new Conditions(dialect);
   // PostgreSQL knows how many rows fit which condition; SQLite would read and sort all that have the status
   const others = dialect.knowsRows ? [tag, allTags, ticketId, updatedSince, hasTicket, search] : [ticketId, search];
   if ((status !== undefined || severity !== undefined) && others.every((other) => other === undefined))
@@ -72,10 +63,19 @@ export function incidentConditions(cx: Context, filter: IncidentFilter): Conditi
       id: t.id,
       created: t.createdAt,
       wanted: [
-        { column: t.status, values: listOf(status, INCIDENT_STATUSES) },
-        { column: t.severity, values: listOf(severity, SEVERITIES) },
+        { column: t.status, values: status, all: INCIDENT_STATUSES },
+        { column: t.severity, values: severity, all: SEVERITIES },
       ],
     });
+  else conditions.oneOf(t.status, status).oneOf(t.severity, severity);
+  conditions
+    .from(t.createdAt, since)
+    .before(t.createdAt, until)
+    .from(t.updatedAt, updatedSince)
+    .includes(t.tags, tag, 'any')
+    .includes(t.tags, allTags, 'all')
+    .oneOf(t.ticketId, ticketId)
+    .present(t.ticketId, hasTicket);
   const narrowing = new Set(allTags?.length ? allTags : typeof tag === 'string' ? [tag] : tag);
   // a ticket finds its incidents sooner
   if (narrowing.size && ticketId === undefined) {

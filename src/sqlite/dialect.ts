@@ -57,6 +57,14 @@ export const dialect: Dialect = {
     sql`case when length(${column}) = 24 then ${column} <= ${boundTo(column, name)} else unixepoch(${column}, 'subsec') <= unixepoch(${boundTo(column, name)}, 'subsec') end`,
   ordered: (column) => sql`${column}`, // its texts compare byte by byte
   lockTable: () => [], // there is one writer
+  each: (lists, select) => {
+    const sets = lists.reduce<readonly (readonly SQL[])[]>(
+      (all, list) => all.flatMap((set) => list.map((value) => [...set, value])),
+      [[]],
+    );
+    const parts = sets.map((set, i) => sql`select * from (${select(set)}) as ${sql.identifier(`part${i}`)}`);
+    return sql.join(parts, sql` union all `);
+  },
   knowsRows: false,
   by: (index) => sql` indexed by ${sql.identifier(index)}`,
   // a bare `limit ?` makes SQLite prepare the statement again for every value

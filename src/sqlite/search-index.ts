@@ -117,14 +117,14 @@ export const searchIndex: SearchIndexTarget = {
         sql`, `,
       )})`,
 
-    first(names, { descending, beyond: later, limit, where }) {
+    first(names, { descending, beyond: later, limit, others }) {
       const direction = descending ? sql`desc` : sql`asc`;
       const beyond = sql` and (t.created_at, t.incident_id) ${descending ? sql`<` : sql`>`} (${bound('after0')}, ${bound('after_id')})`;
       // CROSS JOIN: by the tags, in their order
       const firstOf = (name: string) => sql`select * from (
         select t.incident_id from incidents_search_tags t
         cross join incidents on incidents.id = t.incident_id and incidents.created_at = t.created_at and t.tag = ${bound(name)}${later ? beyond : sql``}
-        ${where} order by t.created_at ${direction}, t.incident_id ${direction} limit +${bound(limit)})`;
+        ${others.length ? sql`where ${sql.join([...others], sql` and `)}` : sql``} order by t.created_at ${direction}, t.incident_id ${direction} limit +${bound(limit)})`;
       return sql.join(names.map(firstOf), sql` union all `);
     },
   },
