@@ -36,7 +36,8 @@ async function migratorOf(backend: Backend, database: TestDatabase, migrations: 
     import('../src/postgres/driver.ts'),
     import('../src/postgres/migrations.ts'),
   ]);
-  const connection = new PostgresConnection(() => postgres(database.url, { max: 1, onnotice: () => {} }), {
+  const sql = () => postgres(database.url, { max: 1, onnotice: () => {} });
+  const connection = new PostgresConnection(() => ({ sql: sql(), destroy: () => {} }), {
     poolSize: 2,
     prepare: true,
   });

@@ -28,6 +28,9 @@ describe('openStore', () => {
     'postgres:hunter2',
     'postgres://u:hunter2@h:port/d',
     'postgresql://u:hunter2@[/d',
+    'postgres://u:hunter2@h1:5432,h2:abc/d',
+    'postgres://u:hunter2@h1:5432,h2:70000/d',
+    'postgres://u:hunter2@h1,[::1]:5432/d',
     'postgres://u:hunter2@h/d?prepare=false',
     'postgres://u:hunter2@h/d?max=5',
     'postgres://u:hunter2@h/d?idle_timeout=5',
@@ -136,4 +139,27 @@ describe('openStore', () => {
     expect(performance.now() - began).toBeLessThan(15_000); // not 30 s
     server.close();
   }, 40_000);
+
+  it('fails soon where a proxy closes every connection, since it has no server behind it', async () => {
+    let connections = 0;
+    const server = createServer((socket) => {
+      connections++;
+      socket.destroy();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    for (const query of ['', '?sslmode=require'])
+      await expect(openStore(`postgres://u:p@127.0.0.1:${port}/d${query}`)).rejects.toMatchObject({
+        code: 'connection',
+        retryable: true,
+      });
+    expect(connections).toBeLessThan(10);
+    server.close();
+  });
+
+  it.each(['[::1]:1', '255.255.255.255:1', '[100::1]:1'])('says that %s cannot be reached', async (host) => {
+    const error = await openStore(`postgres://u:p@${host}/d`, { connectTimeoutSeconds: 2 }).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'connection' });
+    expect(error.cause.message).not.toContain('ENOTFOUND'); // an address, no name
+  });
 });

@@ -11,6 +11,8 @@ export interface Query {
    * again for each attempt. It must not throw.
    */
   readonly receive?: () => (row: readonly unknown[]) => void;
+  /** It takes long: others are not sent behind it, on its connection. */
+  readonly alone?: boolean;
   /** It only reads: SQLite answers it on its reading connection, beside a writer. */
   readonly reads: boolean;
 }

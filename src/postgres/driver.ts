@@ -6,9 +6,9 @@ import type Postgres from 'postgres';
 import type { Connection, Driver, Isolation, Query, Result } from '../driver/port.ts';
 import { ClosedError, ConnectionError } from '../errors.ts';
 import { classify, isConnectionLost } from './errors.ts';
-import { Pool, type PoolOptions, type Slot } from './pool.ts';
+import { type Client, Pool, type PoolOptions, type Slot } from './pool.ts';
 
-type Client = Pick<Postgres.Sql, 'unsafe'>;
+type Sql = Pick<Postgres.Sql, 'unsafe'>;
 type Rows = readonly (readonly unknown[])[] & { readonly count: number };
 
 /** Of one transaction's connection. */
@@ -23,9 +23,9 @@ export class PostgresConnection implements Connection {
   readonly #prepare: boolean;
   #closed = false;
 
-  /** @param make a client of one connection, which tells when that has closed. */
+  /** @param make a client, which tells when its connection has closed. */
   constructor(
-    make: (onclose: () => void) => Postgres.Sql,
+    make: (onclose: () => void) => Client,
     { prepare, ...options }: PoolOptions & { readonly prepare: boolean },
   ) {
     this.#pool = new Pool(make, options);
@@ -35,7 +35,7 @@ export class PostgresConnection implements Connection {
   /** Promises are few here: under AsyncLocalStorage each of them takes its time. */
   exec(query: Query): Promise<Result> {
     if (this.#closed) return Promise.reject(new ClosedError());
-    const slot = this.#pool.take(false);
+    const slot = this.#pool.take(query.alone ?? false);
     return slot instanceof Promise ? slot.then((taken) => this.#once(taken, query)) : this.#once(slot, query);
   }
 
@@ -50,7 +50,7 @@ export class PostgresConnection implements Connection {
     try {
       return await this.#inTransaction(
         { lost: false },
-        (run) => begin(slot.client, isolation, run),
+        (run) => begin(slot.client.sql, isolation, run),
         work,
         () => this.#pool.discard(slot),
       );
@@ -71,7 +71,7 @@ export class PostgresConnection implements Connection {
 
   async #once(slot: Slot, query: Query): Promise<Result> {
     try {
-      const rows = await this.#send(slot.client, query);
+      const rows = await this.#send(slot.client.sql, query);
       return { rows, count: rows.count };
     } catch (error) {
       if (isConnectionLost(error)) this.#pool.discard(slot);
@@ -82,13 +82,13 @@ export class PostgresConnection implements Connection {
   }
 
   /** Every value goes as the text that the codecs made of it. The rows of a query with `receive` are none. */
-  #send(client: Client, { sql, params, receive }: Query): PromiseLike<Rows> {
+  #send(client: Sql, { sql, params, receive }: Query): PromiseLike<Rows> {
     const query = client.unsafe(sql, params as never[], { prepare: this.#prepare }).values();
     return receive ? query.forEach(receive() as never) : query;
   }
 
   /** What a transaction works with. */
-  #inside(client: Client, transaction: Driver['transaction'], life: Life, discard: () => void): Driver {
+  #inside(client: Sql, transaction: Driver['transaction'], life: Life, discard: () => void): Driver {
     const exec = async (query: Query): Promise<Result> => {
       if (life.lost) throw new ConnectionError();
       try {

@@ -43,14 +43,16 @@ const SAFE_FIELDS = [
   'syscall',
 ] as const;
 
-const NETWORK = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT', 'EHOSTUNREACH', 'EPIPE', 'EAI_AGAIN']);
+/** What sockets and TLS fail with: those of the system have a call, those of TLS have such a code. */
+const isOfNetwork = ({ code = '', syscall }: NodeJS.ErrnoException) =>
+  syscall !== undefined || /^(E[A-Z]+|ERR_(TLS|SSL|SOCKET)_\w+|\w*CERT\w*|UNABLE_TO_\w+)$/.test(code);
 
 /** Whether the connection that a statement ran on is gone. */
 export function isConnectionLost(error: unknown): boolean {
   const cause = error instanceof StoreError ? error.cause : error;
   if (!(cause instanceof Error)) return false;
   const { code = '', severity } = cause as ServerError;
-  return severity === 'FATAL' || severity === 'PANIC' || code.startsWith('CONNECTION_') || NETWORK.has(code);
+  return severity === 'FATAL' || severity === 'PANIC' || code.startsWith('CONNECTION_') || isOfNetwork(cause);
 }
 
 /** What postgres.js threw → the store's error. */

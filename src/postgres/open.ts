@@ -8,8 +8,10 @@ import { Store } from '../store.ts';
 import { dialect } from './dialect.ts';
 import { PostgresConnection } from './driver.ts';
 import { migrationTarget } from './migrations.ts';
+import type { Client } from './pool.ts';
 import { ReplicatedConnection } from './replicas.ts';
-import { checkPostgresUrl } from './url.ts';
+import { OneSocket } from './socket.ts';
+import { checkPostgresUrl, hasSeveralHosts, ipv6Of } from './url.ts';
 
 export type { PostgresOptions } from '../options.ts';
 export type { Store } from '../store.ts';
@@ -58,6 +60,13 @@ async function load(): Promise<typeof Postgres> {
 
 const asText = (value: unknown) => value;
 
+/** How its server is reached. Several hosts are tried by the driver, with sockets of its own. */
+function hostOf(url: string, { open }: OneSocket): object {
+  if (hasSeveralHosts(url)) return {};
+  const address = ipv6Of(url);
+  return { socket: open, ...(address ? { host: [address.host], port: [address.port] } : {}) };
+}
+
 interface ConnectOptions {
   readonly connectTimeoutSeconds?: number | undefined;
   readonly prepare: boolean;
@@ -66,10 +75,12 @@ interface ConnectOptions {
   readonly durability: 'power-loss' | 'process';
 }
 
-function connect(postgres: typeof Postgres, url: string, options: ConnectOptions, onclose: () => void): Postgres.Sql {
+function connect(postgres: typeof Postgres, url: string, options: ConnectOptions, onclose: () => void): Client {
+  const socket = new OneSocket();
   const { connectTimeoutSeconds, prepare, ssl, applicationName, durability } = options;
   try {
-    return postgres(url, {
+    const sql = postgres(url, {
+      ...hostOf(url, socket),
       max: 1, // a client is one connection: see driver.ts
       onclose,
       ...(connectTimeoutSeconds === undefined ? {} : { connect_timeout: connectTimeoutSeconds }),
@@ -92,6 +103,7 @@ function connect(postgres: typeof Postgres, url: string, options: ConnectOptions
         ...(durability === 'process' ? { synchronous_commit: 'off' } : {}),
       } as Partial<Postgres.ConnectionParameters>,
     }) as Postgres.Sql;
+    return { sql, destroy: () => socket.destroy() };
   } catch {
     // no cause: the driver's message may quote the URL
     throw new ConfigurationError('PostgreSQL URL: the driver cannot read it');

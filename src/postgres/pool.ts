@@ -6,9 +6,16 @@
  */
 import type Postgres from 'postgres';
 
+/** A client of one connection. */
+export interface Client {
+  readonly sql: Postgres.Sql;
+  /** Closes its socket: the client itself does so only when the server answers. */
+  destroy(): void;
+}
+
 /** A connection. */
 export interface Slot {
-  readonly client: Postgres.Sql;
+  readonly client: Client;
   /** Statements and transactions under way on it. */
   load: number;
   /** A transaction has it for itself. */
@@ -40,19 +47,25 @@ export class Pool {
   readonly #waiting: Waiting[] = [];
   /** Connections that are on their way out. */
   readonly #endings = new Set<Promise<unknown>>();
+  /** How many of those that wait want a connection alone. */
+  #waitingAlone = 0;
   /** Of all slots, those that are dead included. */
   #load = 0;
   #drained: (() => void) | undefined;
 
-  /** @param make a client of one connection, which tells when that has closed. */
+  /** @param make a client, which tells when its connection has closed. */
   constructor(
-    private readonly make: (onclose: () => void) => Postgres.Sql,
+    private readonly make: (onclose: () => void) => Client,
     private readonly options: PoolOptions,
   ) {}
 
   /** A connection for one transaction, alone, or for a statement among others; at once where one is free. To be released. */
   take(alone: boolean): Slot | Promise<Slot> {
-    return this.#free(alone) ?? new Promise<Slot>((resolve) => this.#waiting.push({ alone, resolve }));
+    // statements are pipelined; but not past a transaction that waits, or no connection would ever be free for it
+    const free = this.#free(alone, !this.#waitingAlone);
+    if (free) return free;
+    if (alone) this.#waitingAlone++;
+    return new Promise<Slot>((resolve) => this.#waiting.push({ alone, resolve }));
   }
 
   release(slot: Slot): void {
@@ -61,9 +74,10 @@ export class Pool {
     slot.held = false;
     if (!slot.load) this.#rest(slot);
     for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      const free = this.#free(next.alone);
+      const free = this.#free(next.alone, true);
       if (!free) break;
       this.#waiting.shift();
+      if (next.alone) this.#waitingAlone--;
       next.resolve(free);
     }
     if (!this.#load) this.#drained?.();
@@ -85,12 +99,12 @@ export class Pool {
     await Promise.all(this.#endings);
   }
 
-  #free(alone: boolean): Slot | undefined {
+  #free(alone: boolean, mayShare: boolean): Slot | undefined {
     const now = performance.now();
     for (const slot of this.#slots.filter(({ load, until }) => load === 0 && until <= now)) this.#retire(slot);
     let free = this.#slots.find(({ load }) => load === 0);
     if (!free && this.#slots.length < this.options.poolSize) free = this.#connect(now);
-    if (!free && !alone && !this.#waiting.length) free = this.#leastLoaded(now); // statements are pipelined
+    if (!free && !alone && mayShare) free = this.#leastLoaded(now);
     if (!free) return undefined;
     clearTimeout(free.idle);
     this.#load++;
@@ -137,7 +151,8 @@ export class Pool {
     clearTimeout(slot.idle);
     const at = this.#slots.indexOf(slot);
     if (at >= 0) this.#slots.splice(at, 1);
-    const ending = slot.client.end({ timeout: timeoutSeconds }).catch(() => {});
+    const { sql, destroy } = slot.client;
+    const ending = sql.end({ timeout: timeoutSeconds }).then(destroy, destroy);
     this.#endings.add(ending);
     void ending.then(() => this.#endings.delete(ending));
   }

@@ -17,6 +17,8 @@ const DOCUMENT = `lower((alert_data::text || chr(10) || coalesce(ticket_id, '') 
 const document: SQL = sql.raw(DOCUMENT.replace(/\b(alert_data|ticket_id|tags)\b/g, '"incidents"."$1"'));
 
 const query = (text: string): Query => ({ sql: text, params: [], reads: false });
+/** It waits for the transactions of others. */
+const slow = (text: string): Query => ({ ...query(text), alone: true });
 const PROGRESS_MS = 500;
 
 export const searchIndex: SearchIndexTarget = {
@@ -45,7 +47,7 @@ export const searchIndex: SearchIndexTarget = {
   },
 
   async disable(driver) {
-    await driver.exec(query(`drop index concurrently if exists ${NAME}`));
+    await driver.exec(slow(`drop index concurrently if exists ${NAME}`));
   },
 
   tags: undefined, // incidents_tags_idx
@@ -72,7 +74,7 @@ async function make(driver: Driver, progress: (status: SearchIndexStatus) => voi
     }
   }, PROGRESS_MS);
   try {
-    await driver.exec(query(`create index concurrently ${NAME} on incidents using gin ((${DOCUMENT}) gin_trgm_ops)`));
+    await driver.exec(slow(`create index concurrently ${NAME} on incidents using gin ((${DOCUMENT}) gin_trgm_ops)`));
   } finally {
     clearInterval(watching);
   }
@@ -94,7 +96,7 @@ async function removeLeftover(driver: Driver): Promise<void> {
     if (rows.length) await inner.exec(query(`alter index ${NAME} rename to ${leftover}`));
     return rows.length > 0;
   });
-  if (found) await driver.exec(query(`drop index concurrently if exists ${leftover}`));
+  if (found) await driver.exec(slow(`drop index concurrently if exists ${leftover}`));
 }
 
 const isTaken = (error: unknown) =>
