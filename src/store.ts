@@ -107,7 +107,7 @@ export class Handle<J = NoSchemas> {
    * @throws TransactionScopeError when an outer handle is used inside; TransactionAbortedError when a statement failed
    * before and the failure was caught; SerializationError; BusyError.
    */
-  transaction<T>(work: (tx: Handle<J>) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+  async transaction<T>(work: (tx: Handle<J>) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     const { isolation, retries = 0 } = parse(transactionOptions, options);
     return retrying(retries, () =>
       this.cx.driver.transaction(

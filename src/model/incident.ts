@@ -42,6 +42,7 @@ export interface Enrichment {
 export interface NewEnrichment {
   readonly enrichment_type: Enrichment['enrichment_type'];
   readonly source: string;
+  /** Any JSON value; rawJson() cannot stand inside of another value. */
   readonly data: JsonInput;
   readonly timestamp?: string | undefined;
   readonly ttl_seconds?: number | null | undefined;

@@ -21,7 +21,7 @@ const CHUNK_ROWS = 250;
 const CHUNK_CHARS = 2_000_000;
 
 /** How the server writes a time in UTC. */
-const TIMESTAMP = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00( BC)?$/;
+const TIMESTAMP = /^(?!0000)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00( BC)?$/;
 
 const type = (column: Column) => sql.raw(column.getSQLType());
 

@@ -1,7 +1,8 @@
 import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
 import { z } from 'zod';
+import type { Result } from '../driver/port.ts';
 import { bound } from '../driver/statement.ts';
-import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
+import { ConflictError, DecodeError, NotFoundError, ValidationError } from '../errors.ts';
 import {
   type Action,
   type ActionType,
@@ -78,6 +79,7 @@ const filterSchema = z.strictObject({
 
 const leaseMs = z.number().int().min(1).max(86_400_000).default(60_000);
 const claimOptions = z.strictObject({ worker: limitedText(200), limit: z.number().optional(), leaseMs });
+const leaseSchema = z.looseObject({ worker: limitedText(200), token: uuid });
 const outcome = z.strictObject({ lease: z.string().optional(), result: anyJson.nullish() });
 const reasonOption = z.strictObject({ reason: text.max(10_000).nullish() });
 
@@ -154,7 +156,10 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
   /**
    * Takes approved actions for execution, the lowest priority number first, then the oldest: each is handed to one worker,
    * until its lease ends. Then another worker may claim it, with a new lease; the old one's token is worth nothing from then
-   * on. Audit entry of each: `action_claimed`. Empty when nothing is ready.
+   * on. Audit entry of each: `action_claimed`. Empty when nothing is ready. An action that cannot be read is claimed too, so that it does
+   * not stand in the way of others, but not answered: the process warns of it.
+   *
+   * @throws DecodeError when none of those that were claimed can be read; ValidationError.
    */
   async claim(options: ClaimOptions): Promise<readonly Claimed<S>[]> {
     const { worker, limit, leaseMs } = parse(claimOptions, options);
@@ -164,7 +169,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     const until = new Date(now.getTime() + leaseMs).toISOString();
     const ids = Array.from({ length: count }, newId);
     const lease: Lease = { worker, token: newId(), until };
-    const claimed = await this.changeAudited(
+    const claimed = await this.changeRows(
       'claim',
       {
         where: (row) => this.#isReady(row),
@@ -175,7 +180,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
       },
       ids,
     );
-    return (claimed as Action[]) // a schema only narrows a row
+    return this.#readable(claimed)
       .sort(byReadiness)
       .map((action) => ({ ...action, lease: leaseOf(action) ?? lease }) as Claimed<S>);
   }
@@ -187,7 +192,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
    */
   async renew(id: string, lease: Lease, options: { readonly leaseMs?: number | undefined } = {}): Promise<Claimed<S>> {
     const { leaseMs: length } = parse(z.strictObject({ leaseMs }), options);
-    const { worker, token } = lease;
+    const { worker, token } = parse(leaseSchema, lease, 'lease');
     const until = new Date(this.cx.settings.now().getTime() + length).toISOString();
     const renewed: Lease = { worker, token, until };
     const action = await this.#held(
@@ -206,7 +211,8 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
    *
    * @throws NotFoundError; ConflictError when the token is not that of the action's lease.
    */
-  async release(id: string, { worker, token }: Lease): Promise<Typed<Action, S>> {
+  async release(id: string, lease: Lease): Promise<Typed<Action, S>> {
+    const { worker, token } = parse(leaseSchema, lease, 'lease');
     return this.#held(id, token, 'release', 'action_released', { worker }, null);
   }
 
@@ -346,6 +352,22 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
       unless: 'it is not pending',
       entry: entry(this.cx, action, { action_id: id, from: 'pending', to, ...(reason ? { reason } : {}) }),
     });
+  }
+
+  /** The rows that can be read: they are claimed already, and whoever claimed them must get them. */
+  #readable({ rows }: Result): Action[] {
+    const actions: Action[] = [];
+    const failures: DecodeError[] = [];
+    for (const row of rows)
+      try {
+        actions.push(...(this.decodeAll({ rows: [row], count: 1 }) as Action[])); // a schema only narrows a row
+      } catch (error) {
+        if (!(error instanceof DecodeError)) throw error;
+        failures.push(error);
+      }
+    if (failures[0] && !actions.length) throw failures[0];
+    for (const { message } of failures) process.emitWarning(`${message}: the action was claimed, and is not answered`);
+    return actions;
   }
 
   /** Changes the lease of an action that this token holds. */

@@ -2,7 +2,7 @@ import { createHash, randomInt, timingSafeEqual } from 'node:crypto';
 import { sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Values } from '../driver/statement.ts';
-import { ConflictError } from '../errors.ts';
+import { ConflictError, NotFoundError } from '../errors.ts';
 import {
   type ApiKey,
   type IssuedApiKey,
@@ -147,7 +147,7 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
     return this.cx.driver.transaction(async (driver) => {
       const cx: Context = { ...this.cx, driver, inTransaction: true };
       const keys = new ApiKeys(cx, 'apiKeys');
-      const before = await keys.get(key);
+      const before = await keys.#locked(key); // so that of several who rotate it, the others see that it was
       if (before.expiresAt && (await keys.#hasSuccessor(before)))
         throw new ConflictError(this.tableName, key, 'it was rotated already: a newer key of this name lives longer');
       if (!(await keys.#expire(key, new Date(cx.settings.now().getTime() + graceMs))))
@@ -197,6 +197,17 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
       values: { at },
       where: sql`(${expiresAt} is null or not ${dialect.notAfter(expiresAt, 'at')})`,
     });
+  }
+
+  async #locked(id: string): Promise<ApiKey> {
+    const lock = this.write(
+      'lock',
+      () =>
+        sql`select ${this.columns()} from ${this.table} where ${this.byId(this.table)}${this.cx.dialect.forUpdate()}`,
+    );
+    const [key] = this.decodeAll(await this.cx.driver.exec(lock.query({ id })));
+    if (!key) throw new NotFoundError(this.tableName, id);
+    return key;
   }
 
   /** Whether its expiry may be the end of a rotation's grace: the new key would have it too, and be refused when that ends. */

@@ -126,7 +126,7 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
 
   /**
    * Whether nothing that was asked of an action is missing: no request is pending, and one that expired was made again
-   * later, at the same level, and granted.
+   * later, at the same level, and granted: once for each that expired.
    *
    * @internal
    */
@@ -140,19 +140,17 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
       { reads: false }, // of the transaction's own connection
     );
     const requests = this.decodeAll(await driver.exec(all.query({ action_id: actionId })));
-    return requests.every(
-      ({ status, approvalLevel }, i) =>
-        status === 'approved' ||
-        (status === 'expired' &&
-          requests
-            .slice(i + 1)
-            .some(
-              (later) =>
-                later.status === 'approved' &&
-                later.approvalLevel === approvalLevel &&
-                later.requestedAt > (requests[i] as Approval).requestedAt,
-            )),
-    );
+    // each grant makes up for one that expired before: the last of these first, for which the fewest can
+    const grants = requests.filter(({ status }) => status === 'approved');
+    return requests.toReversed().every(({ status, approvalLevel, requestedAt }) => {
+      if (status === 'approved') return true;
+      const again = grants.findIndex(
+        (grant) => grant.approvalLevel === approvalLevel && grant.requestedAt > requestedAt,
+      );
+      if (status !== 'expired' || again < 0) return false;
+      grants.splice(again, 1);
+      return true;
+    });
   }
 
   /** @internal */

@@ -1,5 +1,6 @@
 import { type SQL, sql, type Table } from 'drizzle-orm';
 import type { AuditedUpdate } from '../driver/dialect.ts';
+import type { Result } from '../driver/port.ts';
 import type { Values } from '../driver/statement.ts';
 import { auditSelect, auditValues, type Entry } from './audit.ts';
 import { Repository } from './repository.ts';
@@ -11,6 +12,9 @@ export interface Change {
   readonly values: Values;
   readonly entry: Entry;
 }
+
+/** The same, of the rows that fit. */
+export type Changes = Pick<AuditedUpdate, 'where' | 'first'> & Change;
 
 /** A repository whose every write leaves its audit row in the same transaction: one statement on PostgreSQL. */
 export abstract class AuditedRepository<
@@ -38,11 +42,12 @@ export abstract class AuditedRepository<
   }
 
   /** Changes rows and writes an audit row for each. `name` and `entry.shape` tell the statement's shape. @internal */
-  protected async changeAudited(
-    name: string,
-    change: Pick<AuditedUpdate, 'where' | 'first'> & Change,
-    ids?: readonly string[],
-  ): Promise<Row[]> {
+  protected async changeAudited(name: string, change: Changes, ids?: readonly string[]): Promise<Row[]> {
+    return this.decodeAll(await this.changeRows(name, change, ids));
+  }
+
+  /** The same, not yet decoded. @internal */
+  protected async changeRows(name: string, change: Changes, ids?: readonly string[]): Promise<Result> {
     const { where, first, set, values, entry } = change;
     const { dialect, driver, statements } = this.cx;
     const queries = statements.several(
@@ -59,7 +64,7 @@ export abstract class AuditedRepository<
       { reads: false },
     );
     const all = { ...values, ...entry.values, ...auditValues(this.cx, ids) };
-    return this.decodeAll(await driver.batch(queries.map((query) => query.query(all))));
+    return driver.batch(queries.map((query) => query.query(all)));
   }
 
   /** Changes one row, or tells why it could not be. @internal */

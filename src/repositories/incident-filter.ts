@@ -27,7 +27,8 @@ export interface IncidentFilter {
   /**
    * A text that the alert data, the ticket or a tag holds: without regard to the case of ASCII letters, all other
    * characters exactly; `%`, `_` and `\` mean themselves. It is searched for in the alert's JSON text, so that names and
-   * numbers are found too; next to a character that JSON escapes, an escape's own letters may match.
+   * numbers are found too; next to a character that JSON escapes, an escape's own letters may match. Across members, and in how a
+   * number is spelled, the text is the database's own: jsonb puts a space behind `,` and `:`, and writes 1e21 in full.
    */
   readonly search?: string | undefined;
 }
@@ -39,7 +40,7 @@ const incidentFilter = z.strictObject({
   until: z.date().optional(),
   updatedSince: z.date().optional(),
   tag: oneOrMany(tag).optional(),
-  allTags: z.array(tag).optional(),
+  allTags: z.array(tag).max(500).optional(),
   ticketId: ticketText.optional(),
   hasTicket: z.boolean().optional(),
   search: limitedText(1000).optional(),

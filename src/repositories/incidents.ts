@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { RawJson } from '../codecs/json.ts';
 import type { Result } from '../driver/port.ts';
 import type { Values } from '../driver/statement.ts';
-import { ConflictError, NotFoundError } from '../errors.ts';
+import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import {
   type Incident,
   type IncidentPatch,
@@ -50,6 +50,9 @@ export interface IncidentDay {
   readonly total: number;
   readonly bySeverity: Readonly<Record<Severity, number>>;
 }
+
+/** Of one call: SQLite binds 32,766 values. */
+const MOST_MEMBERS = 10_000;
 
 const transitionOptions = z.strictObject({
   from: z.union([z.enum(INCIDENT_STATUSES), z.array(z.enum(INCIDENT_STATUSES)).min(1)]),
@@ -270,6 +273,8 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const pairs = Object.entries(members)
       .filter(([, value]) => value !== undefined)
       .map(([name, value]): readonly [string, RawJson] => [name, json(this.cx, value, `metadata.${name}`)]);
+    if (pairs.length > MOST_MEMBERS)
+      throw new ValidationError([{ path: 'metadata', message: `has more than ${MOST_MEMBERS} members` }]);
     const given = Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
     return this.#fitting(
       key,

@@ -40,17 +40,17 @@ const PARTS = [
 ];
 
 const CREATE = [
-  'create table if not exists incidents_search_state (ready integer not null, last_id text not null)',
-  `insert into incidents_search_state select 0, '' where not exists (select 1 from incidents_search_state)`,
-  'create table if not exists incidents_search_rows (number integer primary key, incident_id text not null unique)',
-  `create virtual table if not exists incidents_search using fts5 (body, content='', contentless_delete=1, detail=none, tokenize='trigram')`,
-  `create trigger if not exists incidents_search_insert after insert on incidents begin ${addNew} end`,
-  `create trigger if not exists incidents_search_update after update of alert_data, ticket_id, tags on incidents begin ${removeOld} ${addNew} end`,
-  `create trigger if not exists incidents_search_delete after delete on incidents begin ${removeOld} end`,
-  'create table if not exists incidents_search_tags (tag text not null, created_at text not null, incident_id text not null, primary key (tag, created_at, incident_id)) without rowid',
-  `create trigger if not exists incidents_search_tags_insert after insert on incidents when new.tags <> '[]' begin ${addTags('new')} end`,
-  `create trigger if not exists incidents_search_tags_update after update of tags, created_at on incidents begin ${removeTags} ${addTags('new')} end`,
-  `create trigger if not exists incidents_search_tags_delete after delete on incidents begin ${removeTags} end`,
+  'create table incidents_search_state (ready integer not null, last_id text not null)',
+  `insert into incidents_search_state values (0, '')`,
+  'create table incidents_search_rows (number integer primary key, incident_id text not null unique)',
+  `create virtual table incidents_search using fts5 (body, content='', contentless_delete=1, detail=none, tokenize='trigram')`,
+  `create trigger incidents_search_insert after insert on incidents begin ${addNew} end`,
+  `create trigger incidents_search_update after update of alert_data, ticket_id, tags on incidents begin ${removeOld} ${addNew} end`,
+  `create trigger incidents_search_delete after delete on incidents begin ${removeOld} end`,
+  'create table incidents_search_tags (tag text not null, created_at text not null, incident_id text not null, primary key (tag, created_at, incident_id)) without rowid',
+  `create trigger incidents_search_tags_insert after insert on incidents when new.tags <> '[]' begin ${addTags('new')} end`,
+  `create trigger incidents_search_tags_update after update of tags, created_at on incidents begin ${removeTags} ${addTags('new')} end`,
+  `create trigger incidents_search_tags_delete after delete on incidents begin ${removeTags} end`,
 ];
 
 const DROP = [
@@ -67,10 +67,7 @@ export const searchIndex: SearchIndexTarget = {
   keepMs: 0,
 
   async isReady(driver) {
-    const { rows: parts } = await driver.exec(
-      read(`select count(*) from sqlite_master where name in (${PARTS.map((name) => `'${name}'`).join()})`),
-    );
-    if (parts[0]?.[0] !== PARTS.length) return false;
+    if (!(await isWhole(driver))) return false;
     const { rows } = await driver.exec(read('select ready from incidents_search_state'));
     return rows[0]?.[0] === 1;
   },
@@ -79,7 +76,9 @@ export const searchIndex: SearchIndexTarget = {
 
   async enable(driver, { batchSize, progress }) {
     await driver.transaction(async (inner) => {
-      for (const statement of CREATE) await inner.exec(write(statement));
+      // where a part went, it is not known what was written since then
+      const steps = (await isWhole(inner)) ? [] : [...DROP, ...CREATE];
+      for (const statement of steps) await inner.exec(write(statement));
     });
     const { rows } = await driver.exec(read('select count(*) from incidents'));
     for (let done = false; !done; ) {
@@ -129,6 +128,13 @@ export const searchIndex: SearchIndexTarget = {
     },
   },
 };
+
+async function isWhole(driver: Driver): Promise<boolean> {
+  const { rows } = await driver.exec(
+    read(`select count(*) from sqlite_master where name in (${PARTS.map((name) => `'${name}'`).join()})`),
+  );
+  return rows[0]?.[0] === PARTS.length;
+}
 
 /** As many incidents are read one by one sooner than a walk along another index finds a page of them among a million. */
 const FEW = 5000;
@@ -184,6 +190,8 @@ async function status(driver: Driver): Promise<SearchIndexStatus> {
     read(`select 1 from sqlite_master where type = 'table' and name = 'incidents_search_state'`),
   );
   if (!tables.length) return { state: 'absent', indexed: null, total: null, bytes: null };
+  // a part of it went: `enable` makes it again
+  if (!(await isWhole(driver))) return { state: 'building', indexed: null, total: null, bytes: null };
   const { rows } = await driver.exec(
     read(
       `select ready, (select count(*) from incidents_search_rows), (select count(*) from incidents), (select sum(length(block)) from incidents_search_data) + (select coalesce(sum(length(tag) + length(created_at) + length(incident_id)), 0) from incidents_search_tags) from incidents_search_state`,

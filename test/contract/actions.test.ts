@@ -1,9 +1,17 @@
 import { expect, it } from 'vitest';
+import { z } from 'zod';
 import { ConflictError, ForeignKeyError, leaseOf, NotFoundError, ValidationError } from '../../src/index.ts';
 import { contract } from '../support/contract.ts';
 import { newAction, newIncident, proposed, trailOf } from '../support/fixtures.ts';
 
 const NOBODY = '00000000-0000-7000-8000-000000000000';
+
+/** As an older version of a service has left it. */
+async function rewrite(store: object, id: string, target: string) {
+  const { driver, dialect } = Reflect.get(store, 'cx');
+  const json = dialect.name === 'sqlite' ? `'${target}'` : `'${target}'::jsonb`;
+  await driver.exec({ sql: `update actions set target = ${json} where id = '${id}'`, params: [], reads: false });
+}
 
 contract('actions', (subject) => {
   it('are proposed pending, with their defaults', async () => {
@@ -177,5 +185,29 @@ contract('actions', (subject) => {
     await expect(store.actions.claim({ worker: '' })).rejects.toThrow(ValidationError);
     await expect(store.actions.claim({ worker: 'w', leaseMs: 0 })).rejects.toThrow(ValidationError);
     await expect(store.actions.complete(NOBODY, { lease: 'x' })).rejects.toThrow(ValidationError);
+  });
+
+  it('that cannot be read stand in nobody’s way, and are told', async () => {
+    const own = await subject().backend.create();
+    const store = await own.open({ json: { actions: { target: z.looseObject({ domain: z.string() }) } } });
+    const { id: incidentId } = await store.incidents.create(newIncident());
+    const ready = async (priority: number, target: object) => {
+      const { id } = await store.primary.actions.propose(newAction(incidentId, { priority, target: { domain: 'x' } }));
+      await store.actions.approve(id);
+      const json = JSON.stringify(target);
+      await rewrite(store, id, json);
+      return id;
+    };
+    const bad = await ready(1, { user: 'x' });
+    const good = [await ready(2, { domain: '1' }), await ready(3, { domain: '2' }), await ready(4, { domain: '3' })];
+    const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
+    const claimed = await store.actions.claim({ worker: 'w', limit: 3, leaseMs: 1000 });
+    expect(claimed.map(({ id }) => id)).toEqual(good.slice(0, 2));
+    expect((await warned).message).toContain(bad);
+    expect((await store.actions.claim({ worker: 'w', limit: 3 })).map(({ id }) => id)).toEqual(good.slice(2));
+    const alone = await ready(1, { user: 'y' });
+    await expect(store.actions.claim({ worker: 'w', limit: 3 })).rejects.toMatchObject({ code: 'decode', id: alone });
+    expect(await store.actions.claim({ worker: 'w', limit: 3 })).toEqual([]);
+    await own.drop();
   });
 });

@@ -160,6 +160,26 @@ contract('approvals', (subject) => {
     }
   });
 
+  it('of two who must agree are two also when they are made again', async () => {
+    // R-A6
+    const own = await subject().backend.create();
+    let now = Date.parse('2025-01-01T00:00:00.000Z');
+    const store = await own.open({ now: () => new Date(now) });
+    const { id } = await proposed(store);
+    await store.approvals.requestChain({ actionId: id, levels: ['senior', 'senior'], expiresAt: new Date(now + 1000) });
+    now += 2000;
+    expect(await store.approvals.expireOverdue()).toBe(2);
+    for (const [by, status] of [
+      ['bob', 'pending'],
+      ['carol', 'approved'],
+    ] as const) {
+      const again = await store.approvals.request({ actionId: id, approvalLevel: 'senior' });
+      await store.as(by).approvals.decide(again.id, { decision: 'approved' });
+      expect((await store.actions.get(id)).approvalStatus).toBe(status);
+    }
+    await own.drop();
+  });
+
   it('expire by the hundreds, each with its audit entry', async () => {
     const own = await subject().backend.create();
     try {

@@ -314,7 +314,14 @@ contract(
         await database.raw('drop trigger incidents_search_update');
         await other.incidents.create(newIncident({ alertData: 'without the trigger' }));
         expect(await other.incidents.count({ search: '.2999.7' })).toBe(1);
+        expect(await store.searchIndex.status()).toMatchObject({ state: 'building' });
+        // and what was written meanwhile is in it when it is made again
+        expect(await store.searchIndex.enable()).toMatchObject({ state: 'ready' });
+        expect(await other.incidents.count({ search: 'without the trigger' })).toBe(1);
+        await database.raw('drop trigger incidents_search_tags_insert');
+        await other.incidents.create(newIncident({ tags: ['without the trigger'] }));
         await store.searchIndex.enable();
+        expect(await other.incidents.count({ tag: 'without the trigger' })).toBe(1);
       }
       if (backend.dialect === 'sqlite') await database.raw('vacuum'); // which may change the rowids of incidents
       expect(await other.incidents.count({ search: '.2998.7' })).toBe(1);

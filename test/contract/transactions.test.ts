@@ -342,9 +342,9 @@ contract('transactions', (subject) => {
     expect(await caught).toEqual(expect.any(Number));
   });
 
-  it('refuse options that they do not know', () => {
+  it('refuse options that they do not know', async () => {
     const { store } = subject();
-    expect(() => store.transaction(async () => {}, { retries: -1 })).toThrow('retries');
-    expect(() => store.transaction(async () => {}, { isolation: 'snapshot' as never })).toThrow('isolation');
+    await expect(store.transaction(async () => {}, { retries: -1 })).rejects.toThrow('retries');
+    await expect(store.transaction(async () => {}, { isolation: 'snapshot' as never })).rejects.toThrow('isolation');
   });
 });
