@@ -1,0 +1,81 @@
+/** Connections under TLS, to a real server with a certificate of its own. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openPostgresStore } from '../../src/postgres/open.ts';
+import { type RunningServer, startEmbeddedServer } from '../support/embedded-server.ts';
+import { newIncident } from '../support/fixtures.ts';
+
+const NOBODY = 65534;
+const folder = mkdtempSync(join(tmpdir(), 'tw-tls-'));
+let server: RunningServer;
+
+beforeAll(async () => {
+  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=localhost',
+      '-keyout',
+      key,
+      '-out',
+      certificate,
+    ],
+    { stdio: 'ignore' },
+  );
+  chmodSync(folder, 0o755);
+  chmodSync(key, 0o600);
+  if (process.getuid?.() === 0) chownSync(key, NOBODY, NOBODY);
+  server = await startEmbeddedServer([
+    '-c',
+    'ssl=on',
+    '-c',
+    `ssl_key_file=${key}`,
+    '-c',
+    `ssl_cert_file=${certificate}`,
+  ]);
+}, 60_000);
+afterAll(async () => {
+  await server?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const url = (mode: string) => {
+  const own = new URL(server.url);
+  own.searchParams.set('sslmode', mode);
+  return own.href;
+};
+
+it('encrypts where it is asked to, and not otherwise', async () => {
+  for (const [mode, encrypted] of [
+    ['require', true],
+    ['prefer', true],
+    ['disable', false],
+  ] as const) {
+    const store = await openPostgresStore(url(mode));
+    const { rows } = await Reflect.get(store, 'cx').driver.exec({
+      sql: 'select ssl from pg_stat_ssl where pid = pg_backend_pid()',
+      params: [],
+      reads: true,
+    });
+    expect(rows[0]?.[0]).toBe(encrypted);
+    await store.incidents.create(newIncident({ alertData: 'x'.repeat(100_000) }));
+    await store.close();
+  }
+});
+
+it('refuses a certificate that nobody vouches for, when it is to be verified', async () => {
+  const error = await openPostgresStore(url('verify-full')).catch((thrown) => thrown);
+  expect(error).toMatchObject({ code: 'connection' });
+  expect(error.cause.code).toMatch(/CERT/);
+});
