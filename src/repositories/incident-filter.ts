@@ -79,7 +79,7 @@ export function incidentConditions(cx: Context, filter: IncidentFilter): Conditi
     .present(t.ticketId, hasTicket);
   const narrowing = new Set(allTags?.length ? allTags : typeof tag === 'string' ? [tag] : tag);
   // a ticket finds its incidents sooner
-  if (narrowing.size && ticketId === undefined) {
+  if (dialect.searchIndex.tags && narrowing.size && ticketId === undefined) {
     const isAlone = [status, severity, since, until, updatedSince, hasTicket, search].every((one) => one === undefined);
     conditions.later(() => byTags(cx, [...narrowing], { all: !!allTags?.length, isAlone }));
   }
@@ -109,9 +109,10 @@ async function byTags(
   const { tags } = cx.dialect.searchIndex;
   if (!tags || (!all && wanted.length > MOST_TAGS) || !(await cx.searchable.isReady(cx.driver))) return undefined;
   const counted: { readonly tag: string; readonly count: number }[] = [];
-  for (const tag of wanted) counted.push({ tag, count: await tags.count(cx.driver, tag) });
+  for (const tag of wanted.slice(0, MOST_TAGS)) counted.push({ tag, count: await tags.count(cx.driver, tag) });
   // of tags that an incident must all have, the rarest
-  const used = all ? counted.toSorted((a, b) => a.count - b.count).slice(0, 1) : counted;
+  const rarest = counted.reduce((a, b) => (b.count < a.count ? b : a));
+  const used = all ? [rarest] : counted;
   const areFew = used.every(({ count }) => Number.isFinite(count));
   if (!areFew && !isAlone) return undefined; // another index may find a page of them sooner
   const names = used.map((_, i) => `tagged${i}`);
