@@ -33,7 +33,8 @@ export class SearchIndex {
 
   /**
    * Makes the index; or goes on, where that was interrupted. Incidents are read and written meanwhile: a batch at a time on SQLite,
-   * CONCURRENTLY on PostgreSQL, which needs the extension pg_trgm, or the right to create it.
+   * CONCURRENTLY on PostgreSQL, which needs the extension pg_trgm, or the right to create it,
+   * and takes one connection of the pool meanwhile.
    *
    * @throws ValidationError; DatabaseError when the extension cannot be had.
    */

@@ -30,7 +30,9 @@ describe('openStore', () => {
     'postgresql://u:hunter2@[/d',
     'postgres://u:hunter2@h1:5432,h2:abc/d',
     'postgres://u:hunter2@h1:5432,h2:70000/d',
-    'postgres://u:hunter2@h1,[::1]:5432/d',
+    'postgres://u:hunter2@h1,[hunter2]:5432/d',
+    'postgres://u:hunter2@h1,/d',
+    'postgres://u:hunter2@h/d?connect_timeout=3000000',
     'postgres://u:hunter2@h/d?prepare=false',
     'postgres://u:hunter2@h/d?max=5',
     'postgres://u:hunter2@h/d?idle_timeout=5',
@@ -155,6 +157,19 @@ describe('openStore', () => {
       });
     expect(connections).toBeLessThan(10);
     server.close();
+  });
+
+  it('tries several hosts in turn, and fails when there are no more', async () => {
+    const dead = openStore('postgres://u:p@127.0.0.1:1,127.0.0.1:2,[::1]:3/d', { connectTimeoutSeconds: 1 });
+    await expect(dead).rejects.toMatchObject({ code: 'connection' });
+    const before = process.env.PGHOST;
+    process.env.PGHOST = '127.0.0.1,127.0.0.2';
+    try {
+      await expect(openStore('postgres:///d?connect_timeout=1')).rejects.toMatchObject({ code: 'connection' });
+    } finally {
+      if (before === undefined) delete process.env.PGHOST;
+      else process.env.PGHOST = before;
+    }
   });
 
   it.each(['[::1]:1', '255.255.255.255:1', '[100::1]:1'])('says that %s cannot be reached', async (host) => {

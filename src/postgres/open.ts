@@ -11,7 +11,7 @@ import { migrationTarget } from './migrations.ts';
 import type { Client } from './pool.ts';
 import { ReplicatedConnection } from './replicas.ts';
 import { OneSocket } from './socket.ts';
-import { checkPostgresUrl, hasSeveralHosts, ipv6Of } from './url.ts';
+import { checkPostgresUrl, hostsOf, verifies } from './url.ts';
 
 export type { PostgresOptions } from '../options.ts';
 export type { Store } from '../store.ts';
@@ -60,11 +60,22 @@ async function load(): Promise<typeof Postgres> {
 
 const asText = (value: unknown) => value;
 
-/** How its server is reached. Several hosts are tried by the driver, with sockets of its own. */
-function hostOf(url: string, { open }: OneSocket): object {
-  if (hasSeveralHosts(url)) return {};
-  const address = ipv6Of(url);
-  return { socket: open, ...(address ? { host: [address.host], port: [address.port] } : {}) };
+/** How its server is reached. */
+function reaching(url: string, ssl: PostgresOptions['ssl']): { readonly socket: OneSocket; readonly options: object } {
+  const hosts = hostsOf(url);
+  const [first] = hosts;
+  const socket = new OneSocket(hosts);
+  const given = ssl === undefined ? {} : { ssl };
+  // the driver chooses among its servers by their state, with sockets of its own
+  if (hosts.length > 1 && /[?&]target_session_attrs=/.test(url)) return { socket, options: given };
+  return {
+    socket,
+    options: {
+      socket: socket.open,
+      ...(first ? { host: [first.host], port: [first.port] } : {}),
+      ...(verifies(url, ssl) ? { ssl: { checkServerIdentity: socket.verify } } : given),
+    },
+  };
 }
 
 interface ConnectOptions {
@@ -76,18 +87,17 @@ interface ConnectOptions {
 }
 
 function connect(postgres: typeof Postgres, url: string, options: ConnectOptions, onclose: () => void): Client {
-  const socket = new OneSocket();
   const { connectTimeoutSeconds, prepare, ssl, applicationName, durability } = options;
+  const { socket, options: how } = reaching(url, ssl);
   try {
     const sql = postgres(url, {
-      ...hostOf(url, socket),
-      max: 1, // a client is one connection: see driver.ts
+      ...how,
+      max: 1, // a client is one connection: see pool.ts
       onclose,
       ...(connectTimeoutSeconds === undefined ? {} : { connect_timeout: connectTimeoutSeconds }),
       prepare,
       idle_timeout: 0, // the pool ends connections
       max_lifetime: 0,
-      ...(ssl === undefined ? {} : { ssl }),
       fetch_types: false, // a query at every connect, for arrays, which the schema does not have
       onnotice: () => {},
       // the codecs own the conversion: the driver hands over and takes text, or jsonb would be encoded twice

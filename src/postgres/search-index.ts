@@ -64,8 +64,12 @@ async function make(driver: Driver, progress: (status: SearchIndexStatus) => voi
   await driver.exec(query('create extension if not exists pg_trgm'));
   await removeLeftover(driver);
   let failed: { readonly error: unknown } | undefined; // what `progress` threw
+  let isAsking = false;
   const watching = setInterval(async () => {
+    if (isAsking) return;
+    isAsking = true;
     const seen = await status(driver).catch(() => undefined);
+    isAsking = false;
     if (!seen || failed) return;
     try {
       progress(seen);

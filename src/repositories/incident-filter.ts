@@ -58,7 +58,12 @@ export function incidentConditions(cx: Context, filter: IncidentFilter): Conditi
   const conditions = new Conditions(dialect);
   // PostgreSQL knows how many rows fit which condition; SQLite would read and sort all that have the status
   const others = dialect.knowsRows ? [tag, allTags, ticketId, updatedSince, hasTicket, search] : [ticketId, search];
-  if ((status !== undefined || severity !== undefined) && others.every((other) => other === undefined))
+  const parts = countOf(status, INCIDENT_STATUSES) * countOf(severity, SEVERITIES);
+  if (
+    (status !== undefined || severity !== undefined) &&
+    others.every((other) => other === undefined) &&
+    parts * (1 + countOf(tag, []) + countOf(allTags, [])) <= MOST_PARTS
+  )
     firstOfEach(dialect, conditions, {
       table: t,
       id: t.id,
@@ -96,6 +101,12 @@ export function incidentConditions(cx: Context, filter: IncidentFilter): Conditi
     { search },
   );
 }
+
+/** A statement of more of them, each with all its tags, takes longer to be written than a sort of the rows. */
+const MOST_PARTS = 300;
+
+const countOf = (wanted: string | readonly string[] | undefined, all: readonly string[]): number =>
+  wanted === undefined ? all.length : typeof wanted === 'string' ? 1 : wanted.length;
 
 /** A list is put together of one for each tag: of more of them, it would take longer than a walk. */
 const MOST_TAGS = 20;

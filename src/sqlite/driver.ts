@@ -194,7 +194,7 @@ export class SqliteConnection implements Connection {
    */
   #write(queries: readonly Query[]): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const write: Write = { queries, resolve, reject };
+      const write: Write = { queries, asked: performance.now(), resolve, reject };
       if (this.#gathering) this.#gathering.push(write);
       else {
         const group = [write];
@@ -212,6 +212,7 @@ export class SqliteConnection implements Connection {
 
   #schedule(group: Write[]): void {
     const run = (writes: readonly Write[]): void | Promise<void> => {
+      this.#asked = writes.at(-1)?.asked ?? this.#asked; // nobody waits for less than their time, since they wait together
       const outcomes = this.#locking(() => commitTogether(this.#committing, writes));
       // at once where nothing is in the way
       return outcomes instanceof Promise ? outcomes.then((all) => deliver(all, writes)) : deliver(outcomes, writes);

@@ -7,6 +7,8 @@ import type { Statements } from './statements.ts';
 /** Statements that are one change, and who waits for it. */
 export interface Write {
   readonly queries: readonly Query[];
+  /** When it was asked for. */
+  readonly asked: number;
   resolve(result: Result): void;
   reject(error: unknown): void;
 }

@@ -111,6 +111,7 @@ contract('filters of incidents', (subject) => {
       { status: 'executing' },
       { status: [...INCIDENT_STATUSES], severity: [...SEVERITIES] },
       { status: ['new', 'closed'], tag: 'x', hasTicket: false },
+      { severity: [...SEVERITIES], tag: ['x', ...Array.from({ length: 499 }, (_, i) => `none-${i}`)] },
     ];
     const has = (wanted: string | readonly string[] | undefined, value: string) =>
       wanted === undefined || wanted === value || (Array.isArray(wanted) && wanted.includes(value));

@@ -10,32 +10,30 @@ import { newIncident } from '../support/fixtures.ts';
 
 const NOBODY = 65534;
 const folder = mkdtempSync(join(tmpdir(), 'tw-tls-'));
+const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
 let server: RunningServer;
 
-beforeAll(async () => {
-  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=localhost',
-      '-keyout',
-      key,
-      '-out',
-      certificate,
-    ],
-    { stdio: 'ignore' },
-  );
+function certify(name: string): void {
+  const what = [
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=db',
+    '-addext',
+    `subjectAltName=${name}`,
+  ];
+  execFileSync('openssl', ['req', ...what, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
   chmodSync(folder, 0o755);
   chmodSync(key, 0o600);
   if (process.getuid?.() === 0) chownSync(key, NOBODY, NOBODY);
+}
+
+beforeAll(async () => {
+  certify('DNS:localhost');
   server = await startEmbeddedServer([
     '-c',
     'ssl=on',
@@ -72,6 +70,32 @@ it('encrypts where it is asked to, and not otherwise', async () => {
     await store.incidents.create(newIncident({ alertData: 'x'.repeat(100_000) }));
     await store.close();
   }
+});
+
+it('verifies the certificate of an address as one', () => {
+  // a process of its own, which trusts the certificate
+  const open = (mode: string) =>
+    execFileSync(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `import { openStore } from './dist/index.js';
+         const store = await openStore(${JSON.stringify(url(mode))}).catch((error) => console.log(error.cause.code));
+         if (store) console.log('open');
+         await store?.close();`,
+      ],
+      {
+        encoding: 'utf8',
+        cwd: new URL('../..', import.meta.url),
+        env: { ...process.env, NODE_EXTRA_CA_CERTS: join(folder, 'certificate.pem') },
+      },
+    ).trim();
+  expect(new URL(server.url).hostname).toBe('127.0.0.1');
+  expect(open('verify-full')).toBe('ERR_TLS_CERT_ALTNAME_INVALID'); // it is for localhost
+  certify('IP:127.0.0.1');
+  execFileSync('kill', ['-HUP', String(server.pid)]);
+  expect(open('verify-full')).toBe('open');
 });
 
 it('refuses a certificate that nobody vouches for, when it is to be verified', async () => {
