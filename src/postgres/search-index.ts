@@ -47,7 +47,14 @@ export const searchIndex: SearchIndexTarget = {
   },
 
   async disable(driver) {
-    await driver.exec(slow(`drop index concurrently if exists ${NAME}`));
+    for (let failures = 0; ; ) {
+      try {
+        await driver.exec(slow(`drop index concurrently if exists ${NAME}`));
+        return;
+      } catch (error) {
+        if (!(isTaken(error) && ++failures < 5)) throw error;
+      }
+    }
   },
 
   tags: undefined, // incidents_tags_idx
@@ -106,7 +113,8 @@ async function removeLeftover(driver: Driver): Promise<void> {
 const isTaken = (error: unknown) =>
   error instanceof UniqueError ||
   error instanceof SerializationError ||
-  (error instanceof DatabaseError && error.nativeCode === '42P07'); // duplicate_table
+  // duplicate_table; and what two changes of one catalog row at a time end with (tuple concurrently updated)
+  (error instanceof DatabaseError && (error.nativeCode === '42P07' || error.nativeCode === 'XX000'));
 
 async function status(driver: Driver): Promise<SearchIndexStatus> {
   const { isUnderWay: _, ...seen } = await look(driver);
