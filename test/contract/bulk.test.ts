@@ -98,10 +98,10 @@ contract('incidents, many at once', (subject) => {
     const { store } = subject();
     const rows = tagged('timers', 5000);
     let ticks = 0;
-    const timer = setInterval(() => ticks++, 5);
+    const timer = setInterval(() => ticks++, 1);
     await store.incidents.createMany(rows);
     clearInterval(timer);
-    expect(ticks).toBeGreaterThan(5);
+    expect(ticks).toBeGreaterThan(3); // none, where they had to wait
   });
 });
 
