@@ -147,9 +147,17 @@ it('streams from one replica, and goes on from the primary when that is lost', a
   const [first, second] = replicas as [Server, Server];
   await store.incidents.createMany(Array.from({ length: 30 }, () => newIncident({ tags: ['steady'] })));
   await caughtUp();
-  await (admins[2] as postgres.Sql)`select pg_wal_replay_pause()`; // the second one lags from now on
+  const [, ahead, behind] = admins as [postgres.Sql, postgres.Sql, postgres.Sql];
+  await behind`select pg_wal_replay_pause()`; // the second one lags from now on
+  const until = async (holds: () => Promise<boolean>) => {
+    while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  await until(async () => (await behind`select pg_get_wal_replay_pause_state() as state`)[0]?.state === 'paused');
   try {
     await store.incidents.createMany(Array.from({ length: 30 }, () => newIncident({ tags: ['steady'] })));
+    await until(
+      async () => (await ahead`select count(*)::int as n from incidents where tags @> '["steady"]'`)[0]?.n === 60,
+    );
     const counts = await Promise.all(
       [0, 1].map(async () => {
         const seen: string[] = [];
@@ -168,7 +176,10 @@ it('streams from one replica, and goes on from the primary when that is lost', a
     }
     expect(met).toBe(60); // the primary has them all
   } finally {
-    for (const replica of [first, second]) await replica.start();
+    for (const replica of [first, second]) {
+      await replica.stop();
+      await replica.start();
+    }
   }
 });
 
