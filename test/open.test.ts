@@ -33,6 +33,7 @@ describe('openStore', () => {
     'postgres://u:hunter2@h1,[hunter2]:5432/d',
     'postgres://u:hunter2@h1,/d',
     'postgres://u:hunter2@h/d?connect_timeout=3000000',
+    'postgres://u:hunter2@h/d?options=a,b&prepare=false',
     'postgres://u:hunter2@h/d?prepare=false',
     'postgres://u:hunter2@h/d?max=5',
     'postgres://u:hunter2@h/d?idle_timeout=5',

@@ -20,7 +20,7 @@ const ARE_SET = ['max_pipeline', 'backoff', 'fetch_types', 'debug', 'publication
 export function checkPostgresUrl(url: string): void {
   let parsed: URL;
   try {
-    parsed = new URL(url.split(',')[0] === url ? url : url.replace(/,[^/?@]*/g, '')); // several hosts are the driver's own form
+    parsed = withOneHost(url);
   } catch {
     throw new ConfigurationError(
       'PostgreSQL URL: it cannot be read; write postgres://user:password@host:port/database',
@@ -38,6 +38,12 @@ export function checkPostgresUrl(url: string): void {
     if (name === 'connect_timeout' && !(Number(value) > 0 && Number(value) <= 2_147_483))
       throw new ConfigurationError("PostgreSQL URL: the parameter 'connect_timeout' is a number of seconds");
   }
+}
+
+/** What `URL` reads: of several hosts, it takes none. What follows the hosts may hold commas. */
+function withOneHost(url: string): URL {
+  const [, start = '', hosts = '', rest = ''] = /^(\w+:\/\/(?:[^/?#]*@)?)([^/?#]*)(.*)$/s.exec(url) ?? [];
+  return new URL(hosts.includes(',') ? `${start}${hosts.replace(/,.*/s, '')}${rest}` : url);
 }
 
 /**
@@ -71,7 +77,7 @@ function portOf(text: string | undefined): number {
 
 /** Whether a certificate is asked for and looked at: what the option `ssl`, the URL or PGSSL says. */
 export function verifies(url: string, ssl: boolean | string | undefined): boolean {
-  const { searchParams } = new URL(url.replace(/,[^/?@]*/g, ''));
+  const { searchParams } = withOneHost(url);
   const asked =
     searchParams.get('sslrootcert') === 'system'
       ? 'verify-full'

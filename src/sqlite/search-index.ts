@@ -33,7 +33,9 @@ const removeTags = `
 /** Without any of these, which go with a table that is rebuilt, the index would not be true. */
 const PARTS = [
   'incidents_search_state',
+  'incidents_search_rows',
   'incidents_search_tags',
+  'incidents_search',
   ...['incidents_search', 'incidents_search_tags'].flatMap((name) =>
     ['insert', 'update', 'delete'].map((event) => `${name}_${event}`),
   ),
@@ -116,13 +118,14 @@ export const searchIndex: SearchIndexTarget = {
         sql`, `,
       )})`,
 
-    first(names, { descending, beyond: later, limit, others }) {
+    first(names, { descending, beyond, limit, others }) {
       const direction = descending ? sql`desc` : sql`asc`;
-      const beyond = sql` and (t.created_at, t.incident_id) ${descending ? sql`<` : sql`>`} (${bound('after0')}, ${bound('after_id')})`;
+      // `beyond` says it of incidents; of the tags, their own order finds it
+      const behind = sql` and (t.created_at, t.incident_id) ${descending ? sql`<` : sql`>`} (${bound('after0')}, ${bound('after_id')})`;
       // CROSS JOIN: by the tags, in their order
       const firstOf = (name: string) => sql`select * from (
         select t.incident_id from incidents_search_tags t
-        cross join incidents on incidents.id = t.incident_id and incidents.created_at = t.created_at and t.tag = ${bound(name)}${later ? beyond : sql``}
+        cross join incidents on incidents.id = t.incident_id and incidents.created_at = t.created_at and t.tag = ${bound(name)}${beyond ? behind : sql``}
         ${others.length ? sql`where ${sql.join([...others], sql` and `)}` : sql``} order by t.created_at ${direction}, t.incident_id ${direction} limit +${bound(limit)})`;
       return sql.join(names.map(firstOf), sql` union all `);
     },
