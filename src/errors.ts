@@ -33,6 +33,22 @@ export type ErrorCode =
   | 'closed';
 
 /**
+ * What became of a failed call in the database. `not_sent`: the database never saw it. `rolled_back`: the database saw it, and nothing of it
+ * stands. `unknown`: a write may or may not have happened.
+ */
+export type CallOutcome = 'not_sent' | 'rolled_back' | 'unknown';
+
+/** What is known of a call that failed. */
+export interface FailureOptions extends ErrorOptions {
+  readonly outcome?: CallOutcome | undefined;
+  /** The call only reads, so that it may be made again whatever became of it. */
+  readonly reads?: boolean | undefined;
+}
+
+/** Whether nothing happens twice when the call is made again. */
+const isRepeatable = (outcome: CallOutcome, reads = false) => reads || outcome !== 'unknown';
+
+/**
  * The root of every error this library throws. Messages are constant texts plus identifiers (tables, columns, ids); no
  * bound value ever appears. Where a driver failed, its error is the `cause`, stripped of what could quote a value.
  */
@@ -196,21 +212,93 @@ const CRYPTO_PROBLEMS: Readonly<Record<CryptoProblem, string>> = {
   malformed: 'A secret cannot be decrypted: it is not one of the known forms',
 };
 
-/** The database was in use by others for longer than the configured limit. */
+/**
+ * Why a call did not get its turn. `lock`: another connection held a lock for too long. `acquire_timeout`: no connection, or no turn to write,
+ * was free within `acquireTimeoutMs`. `queue_full`: `maxQueued` calls were waiting already.
+ */
+export type BusyReason = 'lock' | 'acquire_timeout' | 'queue_full';
+
+const BUSY: Readonly<Record<BusyReason, string>> = {
+  lock: 'The database is in use by another connection',
+  acquire_timeout: 'No connection became free within acquireTimeoutMs',
+  queue_full: 'Too many calls are waiting for a connection (maxQueued)',
+};
+
+/** The call did not get its turn in time. Nothing of it was done: it may be made again. */
 export class BusyError extends StoreError {
   readonly code = 'busy';
   override readonly retryable = true;
-  constructor(options?: ErrorOptions) {
-    super('The database is in use by another connection', options);
+  readonly outcome: CallOutcome;
+  constructor(
+    readonly reason: BusyReason,
+    { outcome = reason === 'lock' ? 'rolled_back' : 'not_sent', ...options }: FailureOptions = {},
+  ) {
+    super(BUSY[reason], options);
+    this.outcome = outcome;
   }
 }
 
-/** The connection could not be made, was refused, or was lost. A write on its way may or may not have happened. */
+/**
+ * Why there is no connection.
+ *
+ * When it was made: `refused` (nothing listens there), `unreachable` (no such host, or no route to it), `timeout` (nothing within
+ * `connectTimeoutMs`), `starting` and `shutting_down` (the server says so), `too_many_connections`, `authentication` (password, role or
+ * pg_hba.conf), `no_database`, `tls`, `wrong_role` (no host has the role that `target_session_attrs` asks for), `rejected` (the server
+ * refused it for another reason), `file` (SQLite's file cannot be opened).
+ *
+ * Later: `lost` (closed by the server or the network), `silent` (nothing within `silenceTimeoutMs`, not even for a probe), `closed` (the store was
+ * closed before the call had ended).
+ */
+export type ConnectionReason =
+  | 'refused'
+  | 'unreachable'
+  | 'timeout'
+  | 'starting'
+  | 'shutting_down'
+  | 'too_many_connections'
+  | 'authentication'
+  | 'no_database'
+  | 'tls'
+  | 'wrong_role'
+  | 'rejected'
+  | 'file'
+  | 'lost'
+  | 'silent'
+  | 'closed';
+
+const CONNECTION: Readonly<Record<ConnectionReason, string>> = {
+  refused: 'The database server refused the connection: nothing listens at this host and port',
+  unreachable: 'The database server cannot be reached: the host is unknown, or no network leads to it',
+  timeout: 'The database server did not accept the connection within connectTimeoutMs',
+  starting: 'The database server is starting',
+  shutting_down: 'The database server is shutting down, or an administrator ended the connection',
+  too_many_connections: 'The database server, or the role, has no connection left',
+  authentication: 'The database server refused the user, the password or the host of this client',
+  no_database: 'The database does not exist on this server',
+  tls: 'The encrypted connection to the database server could not be made',
+  wrong_role: 'No host of the URL has the role that target_session_attrs asks for',
+  rejected: 'The database server refused the connection',
+  file: 'The database file cannot be opened',
+  lost: 'The connection to the database was lost',
+  silent: 'The database server is silent: it sent nothing within silenceTimeoutMs, not even to a new connection',
+  closed: 'The store was closed before the call had ended',
+};
+
+/** What will not be otherwise when the same call is made again. */
+const PERMANENT: readonly ConnectionReason[] = ['authentication', 'no_database', 'tls', 'rejected', 'file', 'closed'];
+
+/** There is no connection, or it was lost. `outcome` says what became of the call, and `retryable` whether it may be made again. */
 export class ConnectionError extends StoreError {
   readonly code = 'connection';
-  override readonly retryable = true;
-  constructor(options?: ErrorOptions) {
-    super('The connection to the database failed or was lost', options);
+  override readonly retryable: boolean;
+  readonly outcome: CallOutcome;
+  constructor(
+    readonly reason: ConnectionReason,
+    { outcome = 'not_sent', reads, ...options }: FailureOptions = {},
+  ) {
+    super(CONNECTION[reason], options);
+    this.outcome = outcome;
+    this.retryable = !PERMANENT.includes(reason) && isRepeatable(outcome, reads);
   }
 }
 
@@ -223,11 +311,16 @@ export class SerializationError extends StoreError {
   }
 }
 
-/** A write reached a database, or a connection, that only reads. */
+/**
+ * A write reached a database, or a connection, that only reads. `retryable` where the connection led to a standby and was closed for that: the
+ * next one may lead to the primary.
+ */
 export class ReadOnlyError extends StoreError {
   readonly code = 'read_only';
-  constructor(options?: ErrorOptions) {
+  override readonly retryable: boolean;
+  constructor({ reconnects = false, ...options }: ErrorOptions & { readonly reconnects?: boolean } = {}) {
     super('The database is read-only', options);
+    this.retryable = reconnects;
   }
 }
 
@@ -239,11 +332,33 @@ export class DiskFullError extends StoreError {
   }
 }
 
-/** The server cancelled the statement: its time limit passed, or someone cancelled it. */
+/**
+ * What took too long. `statement`: it ran for `statementTimeoutMs`. `transaction`: it was not committed within its `timeoutMs`. `source`: the source
+ * of `createMany` gave nothing for `sourceTimeoutMs`. `cancelled`: the server or an administrator cancelled the statement. `operation`: a long operation
+ * (the making of the search index) had not ended within its `timeoutMs`.
+ */
+export type TimeoutReason = 'statement' | 'transaction' | 'source' | 'cancelled' | 'operation';
+
+const TIMEOUT: Readonly<Record<TimeoutReason, string>> = {
+  statement: 'The statement did not end within statementTimeoutMs',
+  transaction: 'The transaction was not committed within its timeoutMs',
+  source: 'The source of createMany gave no row within sourceTimeoutMs',
+  cancelled: 'The statement was cancelled by the database server',
+  operation: 'The operation did not end within its timeoutMs',
+};
+
+/** A time limit passed. `outcome` says what became of the call, and `retryable` whether it may be made again. */
 export class TimeoutError extends StoreError {
   readonly code = 'timeout';
-  constructor(options?: ErrorOptions) {
-    super('The statement was cancelled by the database', options);
+  override readonly retryable: boolean;
+  readonly outcome: CallOutcome;
+  constructor(
+    readonly reason: TimeoutReason,
+    { outcome = 'rolled_back', reads, ...options }: FailureOptions = {},
+  ) {
+    super(TIMEOUT[reason], options);
+    this.outcome = outcome;
+    this.retryable = reason !== 'source' && isRepeatable(outcome, reads); // a source that was begun cannot be read again
   }
 }
 

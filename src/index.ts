@@ -112,4 +112,4 @@ export type { Settings } from './repositories/settings.ts';
 export type { NewAdmin, UserFilter, UserSort, Users } from './repositories/users.ts';
 export type { RotateSecretsOptions, SecretFailure, SecretRotation } from './rotation.ts';
 export type { SearchIndex, SearchIndexOptions } from './search-index.ts';
-export type { Handle, Store, TransactionOptions } from './store.ts';
+export type { CloseOptions, Handle, Store, TransactionOptions } from './store.ts';

@@ -46,6 +46,17 @@ export interface StoreOptions<J = NoSchemas> {
   readonly encryptSessions?: boolean | 'required' | undefined;
   /** The clock of created_at, updated_at and the audit trail: for tests. */
   readonly now?: (() => Date) | undefined;
+  /**
+   * Milliseconds that a call waits for its turn, before BusyError: 30,000 by default. On PostgreSQL until its statement is the next on a connection,
+   * the making of the connection included; on SQLite until the writer is free.
+   */
+  readonly acquireTimeoutMs?: number | undefined;
+  /** Calls that may wait for their turn; one more is a BusyError: 10,000 by default. */
+  readonly maxQueued?: number | undefined;
+  /** Milliseconds from a call of `transaction` to its COMMIT, unless the call gives its own `timeoutMs`: 60,000 by default. */
+  readonly transactionTimeoutMs?: number | undefined;
+  /** Milliseconds that the source of `createMany` may take for its next row: 10,000 by default. */
+  readonly sourceTimeoutMs?: number | undefined;
 }
 
 /** The options of a SQLite store. */
@@ -61,18 +72,30 @@ export interface PostgresOptions<J = NoSchemas> extends StoreOptions<J> {
    * access hangs on (API keys, sessions, users) go to the primary, and so does all of `store.primary`.
    */
   readonly replicas?: readonly string[] | undefined;
-  /** Connections at most: 10 by default. */
+  /** Connections at most: 10 by default. One of them is never given to writes and transactions, where there are two or more. */
   readonly poolSize?: number | undefined;
-  /** Seconds to wait for a connection: by default what the URL (`connect_timeout`) or PGCONNECT_TIMEOUT says, or 30. */
-  readonly connectTimeoutSeconds?: number | undefined;
-  /** Seconds after which an idle connection is closed: never by default. */
-  readonly idleTimeoutSeconds?: number | undefined;
-  /** Seconds after which a connection is replaced by a new one, once it is free: 1,800 to 3,600 by default. */
-  readonly maxLifetimeSeconds?: number | undefined;
+  /**
+   * Milliseconds for a connection to be made, per host, TLS and login included: by default what the URL (`connect_timeout`, seconds) or
+   * PGCONNECT_TIMEOUT says, or 10,000.
+   */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Milliseconds that a statement may run: 30,000 by default. It is cancelled on the server shortly before. */
+  readonly statementTimeoutMs?: number | undefined;
+  /**
+   * Milliseconds of silence after which a server is given up: when calls wait, and nothing has come from it, not even for a new connection. 10,000
+   * by default. A long statement alone is no reason.
+   */
+  readonly silenceTimeoutMs?: number | undefined;
+  /** Milliseconds after which an idle connection is closed: never by default. */
+  readonly idleTimeoutMs?: number | undefined;
+  /** Milliseconds after which a connection is replaced by a new one, once it is free: 30 to 60 minutes by default. */
+  readonly maxLifetimeMs?: number | undefined;
+  /** Milliseconds that one migration may take: 1,800,000 (30 minutes) by default. */
+  readonly migrationTimeoutMs?: number | undefined;
   /** Use named prepared statements: true by default. False for PgBouncer in transaction mode. */
   readonly prepare?: boolean | undefined;
-  /** TLS: as the URL's `sslmode` says by default. */
-  readonly ssl?: boolean | 'require' | 'prefer' | 'verify-full' | undefined;
+  /** TLS: by default as the URL's `sslmode` says, or PGSSLMODE, or not at all. */
+  readonly ssl?: boolean | 'require' | 'prefer' | 'verify-ca' | 'verify-full' | undefined;
   /** What the server lists this client as: `triage-warden` by default. */
   readonly applicationName?: string | undefined;
 }
@@ -97,6 +120,10 @@ const jsonSchemas = z.strictObject({
   notificationChannels: schemas('config'),
 }) satisfies z.ZodType<JsonSchemas>;
 
+/** What a timer can wait for. */
+const MOST_MS = 2_147_483_647;
+const milliseconds = () => z.number().int().min(1).max(MOST_MS);
+
 const common = {
   migrations: z.enum(['auto', 'verify', 'off']).default('auto'),
   durability: z.enum(['power-loss', 'process']).default('power-loss'),
@@ -108,7 +135,14 @@ const common = {
     .strictObject({ maxBytes: z.number().int().min(1).optional(), maxDepth: z.number().int().min(1).optional() })
     .optional(),
   now: z.custom<() => Date>((value) => typeof value === 'function', 'is not a function').optional(),
+  acquireTimeoutMs: milliseconds().default(30_000),
+  maxQueued: z.number().int().min(0).max(1_000_000).default(10_000),
+  transactionTimeoutMs: milliseconds().default(60_000),
+  sourceTimeoutMs: milliseconds().default(10_000),
 };
+
+/** Of `store.close` and `store.transaction`. */
+export const limitMs = milliseconds();
 
 export const sqliteOptions = z.strictObject({ ...common, busyTimeoutMs: z.number().int().min(0).default(5000) });
 
@@ -116,11 +150,14 @@ export const postgresOptions = z.strictObject({
   ...common,
   replicas: z.array(z.string().min(1)).max(50).default([]),
   poolSize: z.number().int().min(1).max(10_000).default(10),
-  connectTimeoutSeconds: z.number().positive().max(2_147_483).optional(),
-  idleTimeoutSeconds: z.number().positive().max(2_147_483).optional(),
-  maxLifetimeSeconds: z.number().positive().max(2_147_483).optional(),
+  connectTimeoutMs: milliseconds().optional(),
+  statementTimeoutMs: milliseconds().default(30_000),
+  silenceTimeoutMs: milliseconds().default(10_000),
+  idleTimeoutMs: milliseconds().optional(),
+  maxLifetimeMs: milliseconds().optional(),
+  migrationTimeoutMs: milliseconds().default(1_800_000),
   prepare: z.boolean().default(true),
-  ssl: z.union([z.boolean(), z.enum(['require', 'prefer', 'verify-full'])]).optional(),
+  ssl: z.union([z.boolean(), z.enum(['require', 'prefer', 'verify-ca', 'verify-full'])]).optional(),
   applicationName: z.string().min(1).max(63).default('triage-warden'),
 });
 
@@ -147,6 +184,8 @@ export function settingsOf({
   keys: given,
   encryptSessions,
   fourEyes,
+  sourceTimeoutMs,
+  transactionTimeoutMs,
   now = () => new Date(),
 }: z.output<z.ZodObject<typeof common>>): StoreSettings {
   const keys = KeyRing.of(given as Keys | undefined, process.env.TW_ENCRYPTION_KEY);
@@ -162,6 +201,8 @@ export function settingsOf({
     sessionEncryption:
       encryptSessions === 'required' ? 'required' : (encryptSessions ?? keys.primary !== undefined) ? 'on' : 'off',
     fourEyes,
+    sourceTimeoutMs,
+    transactionTimeoutMs,
     now,
   };
 }

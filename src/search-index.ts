@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { deadlineIn } from './driver/deadline.ts';
 import type { Driver } from './driver/port.ts';
 import type { SearchIndexStatus, SearchIndexTarget } from './driver/search-index.ts';
 import { parse } from './model/parse.ts';
+import { limitMs } from './options.ts';
 
 /** The options of `searchIndex.enable`. */
 export interface SearchIndexOptions {
@@ -9,11 +11,14 @@ export interface SearchIndexOptions {
   readonly batchSize?: number | undefined;
   /** Is told how far it is. */
   readonly onProgress?: ((status: SearchIndexStatus) => void) | undefined;
+  /** Milliseconds for all of it: 3,600,000 (an hour) by default. What was done by then is kept on SQLite, where a next call goes on. */
+  readonly timeoutMs?: number | undefined;
 }
 
 const enableOptions = z.strictObject({
   batchSize: z.number().int().min(1).max(10_000).default(50),
   onProgress: z.custom<(status: SearchIndexStatus) => void>((value) => typeof value === 'function').optional(),
+  timeoutMs: limitMs.default(3_600_000),
 });
 
 /**
@@ -36,13 +41,14 @@ export class SearchIndex {
    * CONCURRENTLY on PostgreSQL, which needs the extension pg_trgm, or the right to create it,
    * and takes one connection of the pool meanwhile.
    *
-   * @throws ValidationError; DatabaseError when the extension cannot be had.
+   * @throws ValidationError; DatabaseError when the extension cannot be had; TimeoutError.
    */
   async enable(options: SearchIndexOptions = {}): Promise<SearchIndexStatus> {
     this.check();
-    const { batchSize, onProgress } = parse(enableOptions, options);
+    const { batchSize, onProgress, timeoutMs } = parse(enableOptions, options);
+    const deadline = deadlineIn(timeoutMs);
     try {
-      await this.target.enable(this.driver, { batchSize, progress: onProgress ?? (() => {}) });
+      await this.target.enable(this.driver, { batchSize, deadline, progress: onProgress ?? (() => {}) });
     } finally {
       this.forget();
     }

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { z } from 'zod';
+import { deadlineIn } from './driver/deadline.ts';
 import type { Dialect } from './driver/dialect.ts';
 import { guard, refuseInside } from './driver/guard.ts';
 import type { Connection, Isolation } from './driver/port.ts';
@@ -10,6 +11,7 @@ import type { MigrationStatus, Migrator } from './migrations/migrator.ts';
 import { actor as actorText } from './model/fields.ts';
 import { parse } from './model/parse.ts';
 import type { NoSchemas, SchemasOf } from './model/schema.ts';
+import { limitMs } from './options.ts';
 import { Actions } from './repositories/actions.ts';
 import { ApiKeys } from './repositories/api-keys.ts';
 import { Approvals } from './repositories/approvals.ts';
@@ -36,12 +38,27 @@ export interface TransactionOptions {
    * unless it is given. The callback must then be safe to run again. Its own errors are never retried.
    */
   readonly retries?: number | undefined;
+  /**
+   * Milliseconds from the call to COMMIT, all its retries and the wait for a connection included: the store's `transactionTimeoutMs` (60,000) by
+   * default. Then it is rolled back and throws a TimeoutError, also when the callback has not ended; what that does later throws. COMMIT or ROLLBACK
+   * may take 5 seconds longer. A nested one ends with the outermost.
+   */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** The options of `close`. */
+export interface CloseOptions {
+  /** Milliseconds to wait for what is in flight: 20,000 by default. What has not ended by then is rolled back, and fails. */
+  readonly timeoutMs?: number | undefined;
 }
 
 const transactionOptions = z.strictObject({
   isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
   retries: z.number().int().min(0).max(100).optional(),
+  timeoutMs: limitMs.optional(),
 });
+
+const closeOptions = z.strictObject({ timeoutMs: limitMs.default(20_000) });
 
 /**
  * The repositories, in the name of one actor: of the store itself, or of a transaction. `J` is what `openStore` was given as
@@ -105,16 +122,22 @@ export class Handle<J = NoSchemas> {
    * thrown on. Inside a transaction, it is a savepoint. Transactions of one SQLite store run one after the other.
    *
    * @throws TransactionScopeError when an outer handle is used inside; TransactionAbortedError when a statement failed
-   * before and the failure was caught; SerializationError; BusyError.
+   * before and the failure was caught; TimeoutError; SerializationError; BusyError; ConnectionError.
    */
   async transaction<T>(work: (tx: Handle<J>) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
-    const { isolation, retries = 0 } = parse(transactionOptions, options);
-    return retrying(retries, () =>
-      this.cx.driver.transaction(
+    const {
+      isolation,
+      retries = 0,
+      timeoutMs = this.cx.settings.transactionTimeoutMs,
+    } = parse(transactionOptions, options);
+    const deadline = deadlineIn(timeoutMs);
+    return retrying(retries, () => {
+      const limits = { isolation, timeoutMs: Math.max(1, deadline - performance.now()) };
+      return this.cx.driver.transaction(
         (driver) => work(new Handle<J>({ ...this.cx, driver, inTransaction: true })),
-        isolation,
-      ),
-    );
+        limits,
+      );
+    });
   }
 }
 
@@ -203,10 +226,17 @@ export class Store<J = NoSchemas> extends Handle<J> implements AsyncDisposable {
     return rotateSecrets(this.cx, options);
   }
 
-  /** Waits for what is under way, then closes the connections. Further calls throw ClosedError. May be called again. */
-  async close(): Promise<void> {
+  /**
+   * Waits for what is in flight, then closes the connections. Further calls throw ClosedError. What has not ended within `timeoutMs` is rolled back
+   * and fails: with ClosedError where it was not begun, else with a ConnectionError (`closed`). Settles within that time and two seconds, whatever
+   * the database does, and never fails for what that does. May be called again.
+   *
+   * @throws TransactionScopeError inside a transaction of this store; ValidationError.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
     refuseInside(this.#connection);
-    this.#closing ??= this.#connection.close();
+    const { timeoutMs } = parse(closeOptions, options);
+    this.#closing ??= this.#connection.close(timeoutMs);
     return this.#closing;
   }
 

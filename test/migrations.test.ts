@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readMigrations } from '../build/embed-migrations.ts';
 import { MigrationError, type MigrationProblem } from '../src/index.ts';
 import { type Migration, Migrator } from '../src/migrations/migrator.ts';
+import { parseOptions, postgresOptions, sqliteOptions } from '../src/options.ts';
 import { type Backend, SHARED_BACKENDS, type TestDatabase } from './support/databases.ts';
 import { newIncident, proposed } from './support/fixtures.ts';
 import { MIGRATIONS } from './support/migrations.ts';
@@ -28,20 +29,21 @@ async function migratorOf(backend: Backend, database: TestDatabase, migrations: 
     const writer = new Database(database.url.replace('sqlite:', ''), { timeout: 0 });
     writer.pragma('journal_mode = WAL');
     writer.pragma('foreign_keys = ON');
-    const connection = new SqliteConnection(writer, undefined, { busyTimeoutMs: 5000 });
+    const connection = new SqliteConnection(writer, undefined, parseOptions(sqliteOptions, {}));
     return { migrator: new Migrator(migrationTarget(connection), migrations), connection };
   }
-  const [{ default: postgres }, { PostgresConnection }, { migrationTarget }] = await Promise.all([
-    import('postgres'),
-    import('../src/postgres/driver.ts'),
-    import('../src/postgres/migrations.ts'),
-  ]);
-  const sql = () => postgres(database.url, { max: 1, onnotice: () => {} });
-  const connection = new PostgresConnection(() => ({ sql: sql(), destroy: () => {} }), {
-    poolSize: 2,
-    prepare: true,
-  });
-  return { migrator: new Migrator(migrationTarget(connection), migrations), connection };
+  const [{ default: postgres }, { Dialer }, { PostgresConnection }, { migrationTarget }, { parsePostgresUrl }] =
+    await Promise.all([
+      import('postgres'),
+      import('../src/postgres/dial.ts'),
+      import('../src/postgres/driver.ts'),
+      import('../src/postgres/migrations.ts'),
+      import('../src/postgres/target.ts'),
+    ]);
+  const options = parseOptions(postgresOptions, { poolSize: 2 });
+  const dialer = new Dialer(postgres, parsePostgresUrl(database.url), options);
+  const connection = new PostgresConnection(dialer, options);
+  return { migrator: new Migrator(migrationTarget(connection, options.migrationTimeoutMs), migrations), connection };
 }
 
 describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
@@ -54,7 +56,7 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
     try {
       await work(migrator, database);
     } finally {
-      await connection.close();
+      await connection.close(20_000);
       await database.drop();
     }
   };
@@ -63,7 +65,7 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
     try {
       return await migrator.migrate();
     } finally {
-      await connection.close();
+      await connection.close(20_000);
     }
   };
   const problemOf = (work: Promise<unknown>): Promise<MigrationProblem> =>
@@ -214,7 +216,7 @@ describe.each(SHARED_BACKENDS)('migrations · $name', (backend) => {
       const { migrator, connection } = await migratorOf(backend, database, [bad]);
       await expect(migrator.migrate()).rejects.toThrow(MigrationError);
       expect(Reflect.get(connection, 'writer').pragma('foreign_keys', { simple: true })).toBe(1);
-      await connection.close();
+      await connection.close(20_000);
       await database.drop();
     });
   } else {

@@ -161,7 +161,7 @@ describe('openStore', () => {
   });
 
   it('tries several hosts in turn, and fails when there are no more', async () => {
-    const dead = openStore('postgres://u:p@127.0.0.1:1,127.0.0.1:2,[::1]:3/d', { connectTimeoutSeconds: 1 });
+    const dead = openStore('postgres://u:p@127.0.0.1:1,127.0.0.1:2,[::1]:3/d', { connectTimeoutMs: 1000 });
     await expect(dead).rejects.toMatchObject({ code: 'connection' });
     const before = process.env.PGHOST;
     process.env.PGHOST = '127.0.0.1,127.0.0.2';
@@ -174,7 +174,7 @@ describe('openStore', () => {
   });
 
   it.each(['[::1]:1', '255.255.255.255:1', '[100::1]:1'])('says that %s cannot be reached', async (host) => {
-    const error = await openStore(`postgres://u:p@${host}/d`, { connectTimeoutSeconds: 2 }).catch((thrown) => thrown);
+    const error = await openStore(`postgres://u:p@${host}/d`, { connectTimeoutMs: 2000 }).catch((thrown) => thrown);
     expect(error).toMatchObject({ code: 'connection' });
     expect(error.cause.message).not.toContain('ENOTFOUND'); // an address, no name
   });

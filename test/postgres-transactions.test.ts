@@ -168,14 +168,14 @@ describe('PostgreSQL', () => {
       });
       return Number(rows[0][0]);
     };
-    const idle = await database.open({ poolSize: 1, idleTimeoutSeconds: 0.02, migrations: 'off' });
+    const idle = await database.open({ poolSize: 1, idleTimeoutMs: 20, migrations: 'off' });
     const seen = new Set<number>();
     for (let i = 0; i < 60; i++) {
       seen.add(await pids(idle));
       await sleep(18 + (i % 5));
     }
     expect(seen.size).toBeGreaterThan(5);
-    const old = await database.open({ poolSize: 2, maxLifetimeSeconds: 0.1, migrations: 'off' });
+    const old = await database.open({ poolSize: 2, maxLifetimeMs: 100, migrations: 'off' });
     const until = performance.now() + 1500;
     seen.clear();
     await Promise.all(

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { TransactionAbortedError, TransactionScopeError } from '../errors.ts';
 import { Mutex } from './mutex.ts';
-import type { Driver, Isolation } from './port.ts';
+import type { Driver, Isolation, TransactionLimits } from './port.ts';
 
 /** One open transaction or savepoint. What is called through it runs one after the other, and never after its end. */
 class Scope {
@@ -83,12 +83,12 @@ function guarded(driver: Driver, root: Driver, scope: Scope | undefined): Driver
     // without a scope, as most reads are, nothing waits: no promise is made beyond the driver's own
     exec: (query) => (scope || isOuterHandle() ? statement(async () => driver.exec(query)) : driver.exec(query)),
     batch: (queries) => statement(() => driver.batch(queries)),
-    transaction: <T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation) =>
-      scope && isolation && isolation !== scope.isolation
+    transaction: <T>(work: (inner: Driver) => Promise<T>, limits: TransactionLimits = {}) => {
+      const isolation = limits.isolation ?? scope?.isolation;
+      return scope && isolation !== scope.isolation
         ? Promise.reject(otherIsolation())
-        : enter(() =>
-            nested((inside) => driver.transaction(inside, isolation), root, scope, work, scope?.isolation ?? isolation),
-          ),
+        : enter(() => nested((inside) => driver.transaction(inside, limits), root, scope, work, isolation));
+    },
     // where others are open already, it belongs to them
     ...(driver.bulkTransaction && !scope
       ? {

@@ -11,8 +11,15 @@ export interface Query {
    * again for each attempt. It must not throw.
    */
   readonly receive?: () => (row: readonly unknown[]) => void;
-  /** It takes long: others are not sent behind it, on its connection. */
-  readonly alone?: boolean;
+  /**
+   * It reads one row, or a few, by a key: on PostgreSQL it may share a connection with others of its kind. Every other statement has a
+   * connection for itself, since one that waits for a lock would hold up those that are sent behind it.
+   */
+  readonly byKey?: boolean;
+  /** Milliseconds that it may run, instead of the limit of the store. Ignored by SQLite, which cannot interrupt a statement. */
+  readonly timeoutMs?: number;
+  /** Settles by then (`performance.now()`), whatever the limits of the store are. */
+  readonly deadline?: number;
   /** It only reads: SQLite answers it on its reading connection, beside a writer. */
   readonly reads: boolean;
 }
@@ -26,6 +33,15 @@ export interface Result {
 
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
 
+export interface TransactionLimits {
+  readonly isolation?: Isolation | undefined;
+  /**
+   * Milliseconds from the call to COMMIT, the wait for a connection included; then it is rolled back. The store's limit by default. Infinity where
+   * each of its steps has a limit. Not for nested ones, which end with the outermost.
+   */
+  readonly timeoutMs?: number | undefined;
+}
+
 /**
  * A database, or one open transaction on it: the same shape at every nesting level. All that reaches a database goes
  * through these three methods; all that they throw is a StoreError.
@@ -37,8 +53,11 @@ export interface Driver {
   /** Several statements, in order, all or none. Answers the last one's result. */
   batch(queries: readonly Query[]): Promise<Result>;
 
-  /** Runs `work` in a transaction; inside one already, in a savepoint. A throw rolls back and is thrown on. */
-  transaction<T>(work: (inner: Driver) => Promise<T>, isolation?: Isolation): Promise<T>;
+  /**
+   * Runs `work` in a transaction; inside one already, in a savepoint. A throw rolls back and is thrown on. It settles within its time limit also
+   * when `work` never does; what `work` does later is refused.
+   */
+  transaction<T>(work: (inner: Driver) => Promise<T>, limits?: TransactionLimits): Promise<T>;
 
   /**
    * The same for a great many inserts, where there is a better place for them: nothing is read in it, nor nested. SQLite has a thread
@@ -57,6 +76,9 @@ export interface Driver {
 export interface Connection extends Driver {
   /** Where all reads are of what was written last, when reads go elsewhere otherwise. */
   readonly primary?: Driver;
-  /** Waits for what is under way, then gives every resource back. Called once. */
-  close(): Promise<void>;
+  /**
+   * Refuses new calls, waits for those in flight and those that wait for a turn, fails what has not ended by then, and gives every resource back.
+   * Called once. Never fails.
+   */
+  close(timeoutMs: number): Promise<void>;
 }

@@ -20,6 +20,8 @@ export interface Building {
   readonly batchSize: number;
   /** Is told how far it is, after every step. */
   readonly progress: (status: SearchIndexStatus) => void;
+  /** `performance.now()` by which it must be ready. */
+  readonly deadline: number;
 }
 
 /** The incidents that have a tag, in the order of their creation. */

@@ -9,6 +9,7 @@ export type Values = Readonly<Record<string, unknown>>;
 export interface Kind {
   readonly reads: boolean;
   readonly fresh?: boolean;
+  readonly byKey?: boolean;
 }
 
 /** A statement whose SQL was written once; each run only binds values. */
@@ -31,21 +32,28 @@ export const boundTo = (column: Column, name: string): SQL => sql`${new Param(sq
  * Writes a statement's SQL, with the binder of its values. Drizzle's own fillPlaceholders() hands NULL to the codecs, so
  * that a JSON column would get JSON's null instead of SQL's.
  */
-export function compile(dialect: Dialect, statement: SQL, { reads, fresh = false }: Kind): Statement {
+export function compile(dialect: Dialect, statement: SQL, { reads, fresh = false, byKey = false }: Kind): Statement {
   const { sql: text, params } = dialect.write(statement);
   const binders = params.map((param) => {
-    if (is(param, Placeholder)) return (values: Values) => values[param.name];
+    if (is(param, Placeholder)) return (values: Values) => valueNamed(values, param.name);
     if (is(param, Param) && is(param.value, Placeholder)) {
       const { encoder } = param;
       const { name } = param.value;
       return (values: Values) => {
-        const value = values[name];
+        const value = valueNamed(values, name);
         return value === null ? null : encoder.mapToDriverValue(value);
       };
     }
     return () => param;
   });
-  return { query: (values) => ({ sql: text, params: binders.map((bind) => bind(values)), reads, fresh }) };
+  return { query: (values) => ({ sql: text, params: binders.map((bind) => bind(values)), reads, fresh, byKey }) };
+}
+
+/** A name that no value stands for is a mistake of ours: it must not reach a driver, which fails in ways of its own (F-E7). */
+function valueNamed(values: Values, name: string): unknown {
+  const value = values[name];
+  if (value === undefined) throw new TypeError(`no value is bound for '${name}'`);
+  return value;
 }
 
 const CAPACITY = 1000;

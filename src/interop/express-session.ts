@@ -11,15 +11,15 @@ import type { Sessions } from '../repositories/sessions.ts';
 export interface SessionStoreOptions {
   /** How the ids of these sessions start in the table, which others may share: `sess:` by default. */
   readonly prefix?: string | undefined;
-  /** Seconds for which a session lives whose cookie does not say: a day by default. */
-  readonly ttlSeconds?: number | undefined;
+  /** Milliseconds for which a session lives whose cookie does not say: a day by default. */
+  readonly ttlMs?: number | undefined;
 }
 
 type Callback<Value = void> = (error: unknown, value?: Value) => void;
 
 const optionsSchema = z.strictObject({
   prefix: limitedText(100).default('sess:'),
-  ttlSeconds: z.number().int().min(1).max(31_536_000_000).default(86_400),
+  ttlMs: z.number().int().min(1).max(31_536_000_000_000).default(86_400_000),
 });
 
 /** The last moment that a session can expire at. */
@@ -36,15 +36,15 @@ const ignored = () => {};
 export class SessionStore extends session.Store {
   readonly #sessions: Sessions;
   readonly #prefix: string;
-  readonly #ttlSeconds: number;
+  readonly #ttlMs: number;
 
   /** @throws ValidationError for options that cannot be used. */
   constructor(store: { readonly sessions: Sessions }, options: SessionStoreOptions = {}) {
     super();
-    const { prefix, ttlSeconds } = parse(optionsSchema, options);
+    const { prefix, ttlMs } = parse(optionsSchema, options);
     this.#sessions = store.sessions;
     this.#prefix = prefix;
-    this.#ttlSeconds = ttlSeconds;
+    this.#ttlMs = ttlMs;
   }
 
   /** Reads a session; null when there is none, or it has expired. */
@@ -103,7 +103,7 @@ export class SessionStore extends session.Store {
 
   #expiryOf({ cookie }: SessionData): Date {
     const { expires } = cookie ?? {};
-    const time = expires ? new Date(expires).getTime() : this.#sessions.now().getTime() + this.#ttlSeconds * 1000;
+    const time = expires ? new Date(expires).getTime() : this.#sessions.now().getTime() + this.#ttlMs;
     return new Date(Math.min(time, LATEST));
   }
 }

@@ -1,8 +1,9 @@
 import {
   BusyError,
+  type CallOutcome,
   CheckError,
-  ClosedError,
   ConnectionError,
+  type ConnectionReason,
   DatabaseError,
   DiskFullError,
   ForeignKeyError,
@@ -43,24 +44,44 @@ const SAFE_FIELDS = [
   'syscall',
 ] as const;
 
-/** What sockets and TLS fail with: those of the system have a call, those of TLS have such a code. */
-const isOfNetwork = ({ code = '', syscall }: NodeJS.ErrnoException) =>
-  syscall !== undefined || /^(E[A-Z]+|ERR_(TLS|SSL|SOCKET)_\w+|\w*CERT\w*|UNABLE_TO_\w+)$/.test(code);
+const isOfTls = ({ code = '' }: NodeJS.ErrnoException) =>
+  /^(EPROTO|ERR_(TLS|SSL)_\w+|\w*CERT\w*|UNABLE_TO_\w+)$/.test(code);
 
-/** Whether the connection that a statement ran on is gone. */
-export function isConnectionLost(error: unknown): boolean {
-  const cause = error instanceof StoreError ? error.cause : error;
-  if (!(cause instanceof Error)) return false;
-  const { code = '', severity } = cause as ServerError;
-  return severity === 'FATAL' || severity === 'PANIC' || code.startsWith('CONNECTION_') || isOfNetwork(cause);
+/** What sockets and TLS fail with: those of the system have a call, those of TLS have such a code. */
+const isOfNetwork = (error: NodeJS.ErrnoException) =>
+  error.syscall !== undefined || isOfTls(error) || /^(E[A-Z]+|ERR_SOCKET_\w+)$/.test(error.code ?? '');
+
+const isOfServer = (error: unknown): error is ServerError & { readonly severity: string } =>
+  error instanceof Error && typeof (error as ServerError).severity === 'string';
+
+/**
+ * Whether the connection that a statement ran on cannot be used any more: it is closed, or about to be; or the failure is the client's own, and
+ * postgres.js 3.4.9 may now give the results of one statement to another.
+ */
+export function endsConnection(error: unknown): boolean {
+  if (!isOfServer(error)) return true;
+  return error.severity === 'FATAL' || error.severity === 'PANIC' || /^57P0/.test(error.code ?? '');
 }
 
-/** What postgres.js threw → the store's error. */
-export function classify(error: unknown): unknown {
-  if (error instanceof StoreError || !(error instanceof Error)) return error;
+/** Whether a statement was refused since the server, or its transaction, only reads. */
+export const isReadOnly = (error: unknown): boolean => isOfServer(error) && error.code === '25006';
+
+/** What is known of a statement that failed, besides what the driver threw. */
+export interface Circumstances {
+  /** What became of it where its connection was lost. */
+  readonly whenLost: CallOutcome;
+  readonly reads: boolean;
+  /** Its time limit had passed, and the server was asked to cancel it. */
+  readonly wasCancelled?: boolean;
+  /** A next connection may lead to a server that takes writes. */
+  readonly reconnects?: boolean;
+}
+
+/** What postgres.js threw for a statement → the store's error. */
+export function classify(error: unknown, { whenLost, reads, wasCancelled, reconnects }: Circumstances): StoreError {
+  if (error instanceof StoreError) return error;
   const { code = '', detail, table_name, column_name, constraint_name } = error as ServerError;
-  const options = { cause: withoutValues(error) };
-  if (code === 'CONNECTION_ENDED') return new ClosedError();
+  const options = error instanceof Error ? { cause: withoutValues(error) } : {};
   switch (code) {
     case '23505':
       return new UniqueError(table_name ?? null, keyColumns(detail), options);
@@ -77,19 +98,49 @@ export function classify(error: unknown): unknown {
     case '40P01':
       return new SerializationError(options);
     case '55P03':
-      return new BusyError(options);
+      return new BusyError('lock', options);
     case '57014':
-      return new TimeoutError(options);
+      return new TimeoutError(wasCancelled ? 'statement' : 'cancelled', options);
     case '25006':
-      return new ReadOnlyError(options);
+      return new ReadOnlyError({ ...options, ...(reconnects ? { reconnects } : {}) });
     case '53100':
       return new DiskFullError(options);
     case '54000':
       return new ValidationError([{ path: '', message: 'is larger than the database can store' }]);
   }
-  if (isConnectionLost(error) || code === 'CONNECT_TIMEOUT' || /^(08|28|53|57P|3D)/.test(code))
-    return new ConnectionError(options);
+  if (!isOfServer(error)) return new ConnectionError('lost', { ...options, outcome: whenLost, reads });
+  if (endsConnection(error)) {
+    const reason = /^57P0[12]$/.test(code) ? 'shutting_down' : 'lost';
+    return new ConnectionError(reason, { ...options, outcome: whenLost, reads });
+  }
   return new DatabaseError(code || null, options);
+}
+
+/** What postgres.js threw while a connection was made → the store's error. The database has seen nothing of any call. */
+export function connectFailure(error: unknown): ConnectionError {
+  if (error instanceof ConnectionError) return error;
+  const options = error instanceof Error ? { cause: withoutValues(error) } : {};
+  return new ConnectionError(reasonOf(error), options);
+}
+
+function reasonOf(error: unknown): ConnectionReason {
+  const { code = '', message = '' } = error as NodeJS.ErrnoException;
+  if (isOfServer(error)) {
+    if (code === '57P03') return 'starting';
+    if (/^57P0/.test(code)) return 'shutting_down';
+    if (/^53/.test(code)) return 'too_many_connections';
+    if (/^28/.test(code)) return 'authentication';
+    if (code === '3D000') return 'no_database';
+    // PgBouncer says nearly everything by 08P01: also that no server is there, or that the wait for one took too long
+    return /^08/.test(code) && !/startup parameter/.test(message) ? 'refused' : 'rejected';
+  }
+  if (code === 'SASL_SIGNATURE_MISMATCH') return 'authentication';
+  if (code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'EACCES') return 'refused';
+  if (code === 'ETIMEDOUT') return 'timeout';
+  if (/^(EAI_\w+|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENETDOWN|EADDRNOTAVAIL|EINVAL)$/.test(code))
+    return 'unreachable';
+  if (error instanceof Error && isOfTls(error)) return 'tls';
+  return error instanceof Error && (isOfNetwork(error) || code.startsWith('CONNECTION_')) ? 'lost' : 'rejected';
 }
 
 /** `Key (lower(email COLLATE "C"), name)=(…) already exists.`: the columns, without the values. */

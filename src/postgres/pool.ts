@@ -1,159 +1,448 @@
 /**
- * A pool of postgres.js clients with one connection each. It is ours: postgres.js 3.4.9 keeps state of a lost connection (half a
- * result, a statement, its write buffer) and uses it again after it has reconnected, so that calls hang or answer wrong; and it gives
- * statements to a connection that it is ending, which takes them along. Here a client whose connection was lost is thrown away, and
- * one that is idle or old for long enough is ended while nothing is under way on it.
+ * Which connection a call gets, and what waits for how long: see docs/pool.md.
+ *
+ * - Reads by key share a connection, since they are short; but not behind one that is not. All others have one for themselves: a statement that
+ *   waits for a lock holds up nothing but itself.
+ * - Where there are two connections or more, one is never given to writes and transactions: however many of them are blocked, reads go on.
+ * - What waits, waits in the order in which it came, up to its limit; and no more than `maxQueued` calls do.
+ * - A connection is given up when it was lost, when its server has gone silent or turned into a standby, after a statement that did not end in time,
+ *   after a failure of the driver's own, and when it is old or idle for too long, then while nothing is in flight on it.
+ * - When none can be opened, those that are there are waited for; where none is there, what waits fails with the reason. The next is tried after a
+ *   pause that doubles.
  */
-import type Postgres from 'postgres';
+import { clearTimeout, setTimeout } from 'node:timers';
+import { Fifo } from '../driver/fifo.ts';
+import type { Query } from '../driver/port.ts';
+import { BusyError, ClosedError, ConnectionError, type ConnectionReason } from '../errors.ts';
+import { Call, type CallLimits, type Client, type ClientResult, checkParameters } from './client.ts';
+import type { Dialer } from './dial.ts';
+import { SilenceWatch } from './silence.ts';
 
-/** A client of one connection. */
-export interface Client {
-  readonly sql: Postgres.Sql;
-  /** Closes its socket: the client itself does so only when the server answers. */
-  destroy(): void;
-}
-
-/** A connection. */
-export interface Slot {
-  readonly client: Client;
-  /** Statements and transactions under way on it. */
-  load: number;
-  /** A transaction has it for itself. */
-  held: boolean;
-  dead: boolean;
-  /** From then on it is given to nobody. */
-  readonly until: number;
-  /** Ends it when nobody has wanted it for long enough. */
-  idle?: NodeJS.Timeout;
-}
-
-/** How many connections there are, and how long they live. */
 export interface PoolOptions {
   readonly poolSize: number;
-  readonly idleTimeoutSeconds?: number | undefined;
-  readonly maxLifetimeSeconds?: number | undefined;
+  readonly acquireTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly silenceTimeoutMs: number;
+  readonly maxQueued: number;
+  readonly idleTimeoutMs?: number | undefined;
+  readonly maxLifetimeMs?: number | undefined;
 }
 
-interface Waiting {
-  readonly alone: boolean;
-  readonly resolve: (slot: Slot) => void;
+/** What a call wants of a connection: a place among others, or all of it; and for all of it, to read or to write. */
+type Want = 'shared' | 'read' | 'write';
+const WANTS: readonly Want[] = ['shared', 'read', 'write'];
+
+interface Waiter {
+  readonly want: Want;
+  /** When it came: those of all kinds have their turn in this order. */
+  readonly turn: number;
+  /** `performance.now()` by which it must have a connection. */
+  readonly acquireBy: number;
+  grant(client: Client): void;
+  reject(error: unknown): void;
 }
 
-/** 30 to 60 minutes, so that they do not all end at once. */
-const someLifetime = () => 60 * (30 + Math.random() * 30);
+/** One statement. */
+class StatementWaiter extends Call implements Waiter {
+  constructor(
+    readonly want: Want,
+    readonly turn: number,
+    query: Query,
+    limits: CallLimits,
+    since: number,
+    resolve: (result: ClientResult) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super(query, limits, since, resolve, reject);
+  }
+
+  grant(client: Client): void {
+    client.send(this);
+  }
+}
+
+/** Statements in flight on a connection that is shared: the driver pipelines no more. */
+const MOST_SHARED = 100;
+/** Milliseconds that a connection is given to say goodbye, when nothing is in flight on it. */
+const GOODBYE_MS = 1_000;
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1_000;
+const LONGEST_TICK_MS = 100;
+/** Between looks at connections of which none was used for a while. */
+const IDLE_TICK_MS = 1_000;
+const TICKS_UNTIL_IDLE = 20;
+
+/** 30 to 60 minutes, so that they do not all end at the same time. */
+const someLifetimeMs = () => 60_000 * (30 + Math.random() * 30);
 
 export class Pool {
-  readonly #slots: Slot[] = [];
-  readonly #waiting: Waiting[] = [];
-  /** Connections that are on their way out. */
+  readonly #clients: Client[] = [];
+  readonly #waiting: Readonly<Record<Want, Fifo<Waiter>>> = { shared: new Fifo(), read: new Fifo(), write: new Fifo() };
+  /** Connections that say goodbye. */
   readonly #endings = new Set<Promise<unknown>>();
-  /** How many of those that wait want a connection alone. */
-  #waitingAlone = 0;
-  /** Of all slots, those that are dead included. */
-  #load = 0;
+  readonly #silence: SilenceWatch;
+  /** Of a statement without limits of its own. */
+  readonly #limits: CallLimits;
+  readonly #tickMs: number;
+  #turns = 0;
+  /** Connections that are held by writes and transactions. */
+  #writers = 0;
+  /** Connections that are being opened. */
+  #opening = 0;
+  /** Rounds of attempts to open one that failed, since the last that did not. */
+  #failures = 0;
+  #lastFailure: ConnectionError | undefined;
+  #pausedUntil = 0;
+  #pause: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #idleTicks = 0;
+  #isClosed = false;
   #drained: (() => void) | undefined;
 
-  /** @param make a client, which tells when its connection has closed. */
   constructor(
-    private readonly make: (onclose: () => void) => Client,
+    private readonly dialer: Dialer,
     private readonly options: PoolOptions,
-  ) {}
-
-  /** A connection for one transaction, alone, or for a statement among others; at once where one is free. To be released. */
-  take(alone: boolean): Slot | Promise<Slot> {
-    // statements are pipelined; but not past a transaction that waits, or no connection would ever be free for it
-    const free = this.#free(alone, !this.#waitingAlone);
-    if (free) return free;
-    if (alone) this.#waitingAlone++;
-    return new Promise<Slot>((resolve) => this.#waiting.push({ alone, resolve }));
+  ) {
+    const { acquireTimeoutMs, statementTimeoutMs, silenceTimeoutMs, idleTimeoutMs, maxLifetimeMs } = options;
+    const shortest = Math.min(
+      ...[acquireTimeoutMs, statementTimeoutMs, silenceTimeoutMs, idleTimeoutMs, maxLifetimeMs].map(
+        (limit = Number.POSITIVE_INFINITY) => limit,
+      ),
+    );
+    this.#tickMs = Math.max(5, Math.min(LONGEST_TICK_MS, Math.floor(shortest / 20)));
+    this.#limits = {
+      acquireMs: acquireTimeoutMs,
+      runMs: statementTimeoutMs,
+      deadline: Number.POSITIVE_INFINITY,
+      whenLost: 'unknown',
+      isCancellable: true,
+    };
+    this.#silence = new SilenceWatch(silenceTimeoutMs, (host, ms) => dialer.answers(host, ms));
   }
 
-  release(slot: Slot): void {
-    this.#load--;
-    slot.load--;
-    slot.held = false;
-    if (!slot.load) this.#rest(slot);
-    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      const free = this.#free(next.alone, true);
-      if (!free) break;
-      this.#waiting.shift();
-      if (next.alone) this.#waitingAlone--;
-      next.resolve(free);
+  /** Runs one statement: a read, or a write that is a transaction of its own. */
+  exec(query: Query): Promise<ClientResult> {
+    return new Promise((resolve, reject) => {
+      checkParameters(query.params);
+      const now = performance.now();
+      const { timeoutMs, deadline } = query;
+      const limits =
+        timeoutMs === undefined && deadline === undefined
+          ? this.#limits
+          : {
+              ...this.#limits,
+              ...(timeoutMs === undefined ? {} : { runMs: timeoutMs }),
+              ...(deadline === undefined ? {} : { deadline }),
+            };
+      const want = !query.reads ? 'write' : query.byKey ? 'shared' : 'read';
+      this.#place(new StatementWaiter(want, this.#turns++, query, limits, now, resolve, reject), now);
+    });
+  }
+
+  /** A connection for one transaction, alone. To be released. */
+  acquire(deadline: number): Promise<Client> {
+    return new Promise((resolve, reject) => {
+      const now = performance.now();
+      const acquireBy = Math.min(now + this.options.acquireTimeoutMs, deadline);
+      const grant = (client: Client) => {
+        client.isInTransaction = true;
+        resolve(client);
+      };
+      this.#place({ want: 'write', turn: this.#turns++, acquireBy, grant, reject }, now);
+    });
+  }
+
+  /** A connection that `acquire` gave is wanted no more. */
+  release(client: Client): void {
+    if (client.isDead) return; // it has left the pool already
+    if (client.isSuspect) void this.#examine(client);
+    else {
+      this.#free(client);
+      this.#serve();
     }
-    if (!this.#load) this.#drained?.();
   }
 
-  /** The connection was lost, and all that is under way on it. */
-  discard(slot: Slot): void {
-    this.#end(slot, 0);
+  /** Closes every connection: what is in flight fails, and what comes later connects again. */
+  abandon(reason: ConnectionReason): void {
+    for (const client of [...this.#clients]) client.lose(reason);
   }
 
-  discardAll(): void {
-    for (const slot of [...this.#slots]) this.discard(slot);
-  }
-
-  /** Waits for what is under way, and what waits for a connection, then ends all of them. */
-  async close(): Promise<void> {
-    if (this.#load) await new Promise<void>((resolve) => (this.#drained = resolve));
-    for (const slot of [...this.#slots]) this.#retire(slot);
+  /** Refuses nothing by itself: waits until nothing waits or is in flight, but no longer than this, and ends all connections. */
+  async close(timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    if (this.#isBusy())
+      await Promise.race([
+        new Promise<void>((resolve) => {
+          this.#drained = resolve;
+        }),
+        new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, timeoutMs);
+        }),
+      ]);
+    clearTimeout(timer);
+    this.#isClosed = true;
+    this.dialer.close();
+    for (const want of WANTS)
+      for (const waiter of this.#waiting[want].remove(() => true)) waiter.reject(new ClosedError());
+    for (const client of [...this.#clients])
+      if (client.load || client.isHeld) client.lose('closed');
+      else this.#retire(client);
+    clearTimeout(this.#pause);
+    clearTimeout(this.#timer);
     await Promise.all(this.#endings);
   }
 
-  #free(alone: boolean, mayShare: boolean): Slot | undefined {
-    const now = performance.now();
-    for (const slot of this.#slots.filter(({ load, until }) => load === 0 && until <= now)) this.#retire(slot);
-    let free = this.#slots.find(({ load }) => load === 0);
-    if (!free && this.#slots.length < this.options.poolSize) free = this.#connect(now);
-    if (!free && !alone && mayShare) free = this.#leastLoaded(now);
-    if (!free) return undefined;
-    clearTimeout(free.idle);
-    this.#load++;
-    free.load++;
-    free.held = alone;
-    return free;
+  #place(waiter: Waiter, now: number): void {
+    this.#keepTime();
+    const client = this.#isClosed ? undefined : this.#find(waiter.want, now);
+    if (client) waiter.grant(client);
+    else if (this.#isClosed) waiter.reject(new ClosedError());
+    else if (this.#queued() >= this.options.maxQueued) waiter.reject(new BusyError('queue_full'));
+    else {
+      this.#waiting[waiter.want].push(waiter);
+      this.#drain();
+      this.#grow();
+    }
   }
 
-  #leastLoaded(now: number): Slot | undefined {
-    let least: Slot | undefined;
-    for (const slot of this.#slots)
-      if (!slot.held && slot.until > now && (!least || slot.load < least.load)) least = slot;
+  /** A connection that this may have now. It is taken: to be freed. */
+  #find(want: Want, now: number): Client | undefined {
+    if (want === 'write' && this.#writers >= this.#mostWriters()) return undefined;
+    const idle = this.#idle(now);
+    if (idle) {
+      if (want !== 'shared') {
+        idle.isHeld = true;
+        if (want === 'write') this.#writers++;
+      }
+      idle.isWriting = want === 'write';
+      return idle;
+    }
+    if (want !== 'shared') return undefined;
+    const least = this.#leastLoaded(now);
+    if (least) this.#grow();
     return least;
   }
 
-  #connect(now: number): Slot {
-    const { maxLifetimeSeconds = someLifetime() } = this.options;
-    const slot: Slot = {
-      client: this.make(() => this.discard(slot)),
-      load: 0,
-      held: false,
-      dead: false,
-      until: now + maxLifetimeSeconds * 1000,
-    };
-    this.#slots.push(slot);
-    return slot;
+  #idle(now: number): Client | undefined {
+    for (const client of this.#clients) {
+      if (client.load || client.isHeld) continue;
+      if (!client.isUsedUp(now)) return client;
+      this.#retire(client);
+      return this.#idle(now);
+    }
+    return undefined;
   }
 
-  /** Nothing is under way on it. */
-  #rest(slot: Slot): void {
-    const { idleTimeoutSeconds } = this.options;
-    if (slot.until <= performance.now()) this.#retire(slot);
-    else if (idleTimeoutSeconds !== undefined && !slot.dead)
-      slot.idle = setTimeout(() => this.#retire(slot), idleTimeoutSeconds * 1000).unref();
+  #leastLoaded(now: number): Client | undefined {
+    let least: Client | undefined;
+    for (const client of this.#clients) {
+      if (client.isHeld || client.isDraining || client.load >= MOST_SHARED || client.isUsedUp(now)) continue;
+      if (!client.isMoving(now)) continue;
+      if (!least || client.load < least.load) least = client;
+    }
+    return least;
   }
 
-  #retire(slot: Slot): void {
-    this.#end(slot, 5);
+  /** One is kept for reads; of those that there are, where no more can be opened. */
+  #mostWriters(): number {
+    const size = this.#failures ? this.#clients.length : this.options.poolSize;
+    return Math.max(1, size - 1);
   }
 
-  #end(slot: Slot, timeoutSeconds: number): void {
-    if (slot.dead) return;
-    slot.dead = true;
-    clearTimeout(slot.idle);
-    const at = this.#slots.indexOf(slot);
-    if (at >= 0) this.#slots.splice(at, 1);
-    const { sql, destroy } = slot.client;
-    const ending = sql.end({ timeout: timeoutSeconds }).then(destroy, destroy);
+  /** Gives what is free to what waits, in the order in which it came. */
+  #serve(): void {
+    if (!this.#queued()) {
+      if (this.#drained && !this.#isBusy()) this.#drained();
+      return;
+    }
+    const now = performance.now();
+    const blocked = new Set<Want>();
+    for (;;) {
+      let next: Waiter | undefined;
+      for (const want of WANTS) {
+        const first = blocked.has(want) ? undefined : this.#waiting[want].peek();
+        if (first && (!next || first.turn < next.turn)) next = first;
+      }
+      if (!next) break;
+      const client = this.#find(next.want, now);
+      if (client) {
+        this.#waiting[next.want].shift();
+        next.grant(client);
+      } else blocked.add(next.want);
+    }
+    this.#drain();
+    this.#grow();
+  }
+
+  /** Keeps reads from connections that something wants for itself, as many as there are who want one. */
+  #drain(): void {
+    const writes = Math.min(this.#waiting.write.size, this.#mostWriters() - this.#writers);
+    let wanted = this.#waiting.read.size + Math.max(0, writes);
+    for (const client of this.#clients) if (client.isDraining) wanted--;
+    for (; wanted > 0; wanted--) {
+      let least: Client | undefined;
+      for (const client of this.#clients)
+        if (client.load && !client.isHeld && !client.isDraining && (!least || client.load < least.load)) least = client;
+      if (!least) return;
+      least.isDraining = true;
+    }
+  }
+
+  #onProgress(client: Client): void {
+    if (client.load) {
+      if (this.#queued()) this.#serve(); // it moves on: more may be sent behind
+      return;
+    }
+    if (!client.isInTransaction) this.release(client);
+  }
+
+  #free(client: Client): void {
+    if (client.isWriting) this.#writers--;
+    client.isHeld = false;
+    client.isWriting = false;
+    client.isInTransaction = false;
+    client.isDraining = false;
+    if (client.isUsedUp(performance.now())) this.#retire(client);
+  }
+
+  #onLost(client: Client, reason: ConnectionReason): void {
+    const at = this.#clients.indexOf(client);
+    if (at < 0) return;
+    this.#clients.splice(at, 1);
+    if (client.isWriting) this.#writers--;
+    client.isWriting = false;
+    // what ended it may be about to end the others, too: those that are idle cost less than a call that fails on one of them
+    if (reason === 'lost' || reason === 'shutting_down')
+      for (const other of [...this.#clients])
+        if (other.host === client.host && !other.load && !other.isHeld) this.#retire(other);
+    this.#serve();
+  }
+
+  #retire(client: Client): void {
+    const at = this.#clients.indexOf(client);
+    if (at >= 0) this.#clients.splice(at, 1);
+    const ending = client.end(GOODBYE_MS);
     this.#endings.add(ending);
     void ending.then(() => this.#endings.delete(ending));
+  }
+
+  /** Opens connections for what waits. */
+  #grow(): void {
+    if (this.#isClosed) return;
+    const room = this.options.poolSize - this.#clients.length - this.#opening;
+    if (room <= 0) return;
+    const now = performance.now();
+    if (this.#failures && (this.#opening || now < this.#pausedUntil)) {
+      this.#growLater(now);
+      return;
+    }
+    const { shared, read, write } = this.#waiting;
+    const alone = read.size + Math.min(write.size, Math.max(0, this.#mostWriters() - this.#writers));
+    const wanted = Math.max(1, alone + shared.size) - this.#opening;
+    const most = this.#failures ? 1 : Math.min(room, wanted); // after a failure, one finds out whether it goes again
+    for (let i = 0; i < most; i++) void this.#open();
+  }
+
+  async #open(): Promise<void> {
+    this.#opening++;
+    const round = this.#failures;
+    try {
+      const client = await this.dialer.dial();
+      this.#opening--;
+      this.#failures = 0;
+      this.#lastFailure = undefined;
+      client.until = performance.now() + (this.options.maxLifetimeMs ?? someLifetimeMs());
+      client.events = { onProgress: (one) => this.#onProgress(one), onLost: (one, reason) => this.#onLost(one, reason) };
+      if (!client.isDead) this.#clients.push(client);
+      if (this.#isClosed) this.#retire(client);
+      else this.#serve();
+    } catch (error) {
+      this.#opening--;
+      this.#onRefused(error as ConnectionError, round); // a dialer throws no other
+    }
+  }
+
+  /** @param round the failures that were known when it began: those that began together count once. */
+  #onRefused(error: ConnectionError, round: number): void {
+    if (round === this.#failures) {
+      const pause = Math.min(FIRST_PAUSE_MS * 2 ** round, LONGEST_PAUSE_MS) * (0.5 + Math.random() / 2);
+      this.#failures++;
+      this.#pausedUntil = performance.now() + pause;
+    }
+    this.#lastFailure = error;
+    // live connections are waited for; without any, nothing else will come
+    if (!this.#clients.length && !this.#opening)
+      for (const want of WANTS)
+        for (const waiter of this.#waiting[want].remove(() => true)) waiter.reject(this.#noConnection());
+    this.#serve();
+  }
+
+  #noConnection(): ConnectionError | BusyError {
+    const failure = this.#lastFailure;
+    if (failure && !this.#clients.length) return new ConnectionError(failure.reason, { cause: failure.cause });
+    return new BusyError('acquire_timeout', failure ? { cause: failure } : {});
+  }
+
+  #growLater(now: number): void {
+    if (this.#pause || this.#opening || !this.#queued()) return;
+    this.#pause = setTimeout(
+      () => {
+        this.#pause = undefined;
+        if (this.#queued()) this.#grow();
+      },
+      Math.max(1, this.#pausedUntil - now),
+    );
+  }
+
+  /** Its server refused a write: a standby is left, a primary that only reads for another reason is not. */
+  async #examine(client: Client): Promise<void> {
+    client.isSuspect = false;
+    client.isHeld = true;
+    client.isInTransaction = true; // nothing else is sent on it
+    const isStandby = client.reconnects || (await this.dialer.isStandby(client, GOODBYE_MS).catch(() => true));
+    if (client.isDead) return;
+    if (isStandby) client.until = 0;
+    this.release(client);
+  }
+
+  /** One timer looks after all limits: a timer for each call would cost more than the call. It keeps no process alive. */
+  #keepTime(): void {
+    if (this.#timer && this.#idleTicks <= TICKS_UNTIL_IDLE) {
+      this.#idleTicks = 0;
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#idleTicks = 0;
+    this.#timer = setTimeout(() => this.#tick(), this.#tickMs).unref();
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    for (const client of [...this.#clients]) {
+      client.check(now);
+      if (client.load || client.isHeld) continue;
+      const idleTooLong = now - client.idleSince >= (this.options.idleTimeoutMs ?? Number.POSITIVE_INFINITY);
+      if (idleTooLong || client.isUsedUp(now)) this.#retire(client);
+    }
+    this.#silence.look(this.#clients, now);
+    for (const want of WANTS)
+      for (const waiter of this.#waiting[want].remove(({ acquireBy }) => acquireBy <= now))
+        waiter.reject(this.#noConnection());
+    this.#serve();
+    if (this.#isClosed) return;
+    const isIdle = !this.#isBusy() && ++this.#idleTicks > TICKS_UNTIL_IDLE;
+    if (isIdle && !this.#clients.length) this.#timer = undefined;
+    else {
+      const slow = Math.max(this.#tickMs, Math.min(IDLE_TICK_MS, this.options.idleTimeoutMs ?? IDLE_TICK_MS));
+      this.#timer = setTimeout(() => this.#tick(), isIdle ? slow : this.#tickMs).unref();
+    }
+  }
+
+  #queued(): number {
+    return this.#waiting.shared.size + this.#waiting.read.size + this.#waiting.write.size;
+  }
+
+  #isBusy(): boolean {
+    return this.#queued() > 0 || this.#clients.some(({ load, isHeld }) => load > 0 || isHeld);
   }
 }

@@ -8,7 +8,7 @@ import { jsonNeedle, likePattern } from '../driver/like.ts';
 import type { Driver, Query } from '../driver/port.ts';
 import type { SearchIndexStatus, SearchIndexTarget } from '../driver/search-index.ts';
 import { bound } from '../driver/statement.ts';
-import { DatabaseError, SerializationError, UniqueError } from '../errors.ts';
+import { DatabaseError, SerializationError, TimeoutError, UniqueError } from '../errors.ts';
 
 const NAME = 'incidents_search_idx';
 
@@ -17,8 +17,10 @@ const DOCUMENT = `lower((alert_data::text || chr(10) || coalesce(ticket_id, '') 
 const document: SQL = sql.raw(DOCUMENT.replace(/\b(alert_data|ticket_id|tags)\b/g, '"incidents"."$1"'));
 
 const query = (text: string): Query => ({ sql: text, params: [], reads: false });
-/** It waits for the transactions of others. */
-const slow = (text: string): Query => ({ ...query(text), alone: true });
+/** It waits for the transactions of others, and takes long. */
+const slow = (text: string, timeoutMs: number): Query => ({ ...query(text), timeoutMs: Math.max(1, timeoutMs) });
+/** Milliseconds that the removal of an index may wait for the transactions of others. */
+const REMOVAL_MS = 600_000;
 const PROGRESS_MS = 500;
 
 export const searchIndex: SearchIndexTarget = {
@@ -27,10 +29,11 @@ export const searchIndex: SearchIndexTarget = {
   isReady: async (driver) => (await status(driver)).state === 'ready',
   status,
 
-  async enable(driver, { progress }) {
+  async enable(driver, { progress, deadline }) {
     for (let failures = 0; ; ) {
       const { state, isUnderWay } = await look(driver);
       if (state === 'ready') return;
+      if (performance.now() >= deadline) throw new TimeoutError('operation', { outcome: 'unknown' });
       if (isUnderWay) {
         // another process is at it
         progress(await status(driver));
@@ -38,7 +41,7 @@ export const searchIndex: SearchIndexTarget = {
         continue;
       }
       try {
-        await make(driver, progress);
+        await make(driver, progress, deadline);
       } catch (error) {
         // another process has begun meanwhile, with the index or with the extension
         if (!(isTaken(error) && ++failures < 5)) throw error;
@@ -49,7 +52,7 @@ export const searchIndex: SearchIndexTarget = {
   async disable(driver) {
     for (let failures = 0; ; ) {
       try {
-        await driver.exec(slow(`drop index concurrently if exists ${NAME}`));
+        await driver.exec(slow(`drop index concurrently if exists ${NAME}`, REMOVAL_MS));
         return;
       } catch (error) {
         if (!(isTaken(error) && ++failures < 5)) throw error;
@@ -67,7 +70,7 @@ export const searchIndex: SearchIndexTarget = {
   },
 };
 
-async function make(driver: Driver, progress: (status: SearchIndexStatus) => void): Promise<void> {
+async function make(driver: Driver, progress: (status: SearchIndexStatus) => void, deadline: number): Promise<void> {
   await driver.exec(query('create extension if not exists pg_trgm'));
   await removeLeftover(driver);
   let failed: { readonly error: unknown } | undefined; // what `progress` threw
@@ -85,7 +88,8 @@ async function make(driver: Driver, progress: (status: SearchIndexStatus) => voi
     }
   }, PROGRESS_MS);
   try {
-    await driver.exec(slow(`create index concurrently ${NAME} on incidents using gin ((${DOCUMENT}) gin_trgm_ops)`));
+    const create = `create index concurrently ${NAME} on incidents using gin ((${DOCUMENT}) gin_trgm_ops)`;
+    await driver.exec(slow(create, deadline - performance.now()));
   } finally {
     clearInterval(watching);
   }
@@ -107,7 +111,7 @@ async function removeLeftover(driver: Driver): Promise<void> {
     if (rows.length) await inner.exec(query(`alter index ${NAME} rename to ${leftover}`));
     return rows.length > 0;
   });
-  if (found) await driver.exec(slow(`drop index concurrently if exists ${leftover}`));
+  if (found) await driver.exec(slow(`drop index concurrently if exists ${leftover}`, REMOVAL_MS));
 }
 
 const isTaken = (error: unknown) =>

@@ -1,82 +1,83 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import type { Host } from './target.ts';
 
-/** Where a server may be. */
-export interface Host {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** What postgres.js hands to its option `socket`: its own options, once it has read the URL and the environment. */
-export interface Target {
-  readonly host: readonly string[];
-  readonly port: readonly number[];
-  /** Of a Unix socket; false where there is none. */
-  readonly path: string | false;
-  /** Seconds. */
-  readonly connect_timeout: number;
-}
-
-/** What a timer can wait for. */
-const MOST_SECONDS = 2_147_483;
+/** Milliseconds in which the request to cancel a statement must reach the server. */
+const CANCEL_MS = 2_000;
 
 /**
- * The socket of a client that has one connection. postgres.js opens its own otherwise, again and again, at once and without an end,
- * where one is closed before the server is ready, as by a proxy that has no server behind it; and it keeps the process alive with one
- * whose server is silent.
+ * The socket of one client, which has one connection and never another. postgres.js 3.4.9 opens its own otherwise: again and again without an
+ * end where one is closed before the server is ready, as by a proxy without a server behind it; and with those it keeps the process
+ * alive while nothing is asked, or while its server is silent. It asks for a second one to cancel a statement, and gets it only then.
  */
 export class OneSocket {
   #socket: Socket | undefined;
-  #host = '';
-  #opened = false;
+  #mayCancel = false;
+  #isDestroyed = false;
 
-  /** @param hosts to be tried in turn; none where the driver knows the one. */
-  constructor(private readonly hosts: readonly Host[] = []) {}
+  constructor(
+    private readonly host: Host,
+    private readonly keepAliveMs: number | undefined,
+  ) {}
 
-  /** Connects. Fails with what `net` throws, or when it is called again. */
-  readonly open = async ({ host: [host], port: [port], path, connect_timeout: seconds }: Target): Promise<Socket> => {
-    if (this.#opened) throw failure('ECONNRESET', 'the connection was closed before the server was ready');
-    this.#opened = true;
-    const targets = this.hosts.length ? this.hosts : [{ host: host as string, port: port as number }];
-    let failed: unknown;
-    for (const target of targets)
-      try {
-        this.#host = target.host;
-        return await this.#connect(path ? { path } : target, Math.min(seconds, MOST_SECONDS));
-      } catch (error) {
-        failed = error;
-      }
-    throw failed;
+  /** What postgres.js calls for a socket. Rejects with what `net` reports, or where it is called again. */
+  readonly open = async (): Promise<Socket> => {
+    if (!this.#socket && !this.#isDestroyed) {
+      this.#socket = this.#connect();
+      this.#socket.setNoDelay(true);
+      if (this.keepAliveMs !== undefined) this.#socket.setKeepAlive(true, this.keepAliveMs);
+      return connected(this.#socket);
+    }
+    if (!this.#mayCancel || this.#isDestroyed) throw failure('ECONNRESET', 'the connection was closed');
+    this.#mayCancel = false;
+    const socket = this.#connect();
+    setTimeout(() => socket.destroy(), CANCEL_MS).unref();
+    return connected(socket);
   };
 
-  /** Whether a certificate is that of the server; an address is verified as one, which the driver would not do. */
+  /** Checks that a certificate is that of the host; an address is checked as one, which the driver would not do. */
   readonly verify = (_name: string, certificate: PeerCertificate): Error | undefined =>
-    checkServerIdentity(this.#host, certificate);
+    checkServerIdentity(this.host.host, certificate);
 
-  /** Gives it up, whatever is under way on it. */
+  /** Allows one more socket, which carries the request to cancel a statement. */
+  allowCancel(): void {
+    this.#mayCancel = true;
+  }
+
+  /** Bytes that have come from the server so far. */
+  get bytesRead(): number {
+    return this.#socket?.bytesRead ?? 0;
+  }
+
+  /** Whether the process waits for it. */
+  hold(holds: boolean): void {
+    if (holds) this.#socket?.ref();
+    else this.#socket?.unref();
+  }
+
+  /** Closes it, whatever is in flight. */
   destroy(): void {
+    this.#isDestroyed = true;
     this.#socket?.destroy();
   }
 
-  #connect(to: Host | { readonly path: string }, seconds: number): Promise<Socket> {
-    return new Promise((resolve, reject) => {
-      const socket = connect(to);
-      this.#socket = socket;
-      const timer = seconds
-        ? setTimeout(() => socket.destroy(failure('ETIMEDOUT', 'no connection was made in time')), seconds * 1000)
-        : undefined;
-      socket.once('error', reject);
-      socket.once('close', () => {
-        clearTimeout(timer);
-        reject(failure('ECONNRESET', 'the connection was closed while it was made'));
-      });
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        socket.removeAllListeners();
-        resolve(Object.assign(socket, to)); // by `host`, TLS knows what to ask for
-      });
-    });
+  #connect(): Socket {
+    const { host, port, path } = this.host;
+    return Object.assign(connect(path === undefined ? { host, port } : { path }), { host, port }); // by `host`, TLS knows whom to ask for
   }
+}
+
+function connected(socket: Socket): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.once('close', () => reject(failure('ECONNRESET', 'the connection was closed while it was made')));
+    socket.once('connect', () => {
+      socket.removeListener('error', reject);
+      socket.removeAllListeners('close');
+      resolve(socket);
+    });
+  });
 }
 
 const failure = (code: string, message: string) => Object.assign(new Error(message), { code, syscall: 'connect' });

@@ -178,13 +178,14 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
     const { dialect } = this.cx;
     const { users } = dialect.tables;
     const { keyHash, keyPrefix, userId } = this.table;
-    return this.readFresh('candidates', () => {
+    const select = () => {
       const ownerColumns = this.cx.decoders.columnKeys('users').map((key) => sql`${users[key as 'id']}`);
       return sql`select ${keyHash}, ${this.columns()}, ${sql.join(ownerColumns, sql`, `)} from ${this.table} inner join ${users} on ${users.id} = ${userId} where ${keyPrefix} in (${sql.join(
         PREFIXES.map((length) => dialect.value(keyPrefix, `prefix${length}`)),
         sql`, `,
       )})`;
-    });
+    };
+    return this.readFresh('candidates', select, { byKey: true });
   }
 
   /** Lets a key expire at a time; null when it expires by then anyway. */

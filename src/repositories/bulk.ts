@@ -1,8 +1,9 @@
 import { getTableColumns, type Table } from 'drizzle-orm';
 import { z } from 'zod';
+import { before, deadlineIn } from '../driver/deadline.ts';
 import type { Driver } from '../driver/port.ts';
 import type { Values } from '../driver/statement.ts';
-import { ValidationError } from '../errors.ts';
+import { TimeoutError, ValidationError } from '../errors.ts';
 import { parse } from '../model/parse.ts';
 import type { Context } from './context.ts';
 
@@ -60,7 +61,9 @@ export async function insertAll<Input>(
       await storing;
     };
     const { driver } = cx;
-    await (isAll || !driver.bulkTransaction ? driver.transaction(storeAll) : driver.bulkTransaction(storeAll));
+    // as long as it goes on, it may take as long as it needs: each row of the source, and each statement, has a limit of its own
+    const limits = { timeoutMs: Number.POSITIVE_INFINITY };
+    await (isAll || !driver.bulkTransaction ? driver.transaction(storeAll, limits) : driver.bulkTransaction(storeAll));
     return ids;
   } catch (error) {
     await chunks.end().catch(() => {}); // the first error is the one that tells
@@ -84,6 +87,7 @@ class Chunks<Input> {
   readonly #encodeTrail: (row: Values) => unknown[];
   #index = 0;
   #isDone = false;
+  #isLate = false;
   #since = performance.now(); // over all chunks: SQLite stores one without leaving the microtasks
 
   /** @throws ValidationError when the inputs are no list. */
@@ -119,7 +123,7 @@ class Chunks<Input> {
     const chunk: Chunk = { ids: [], rows: [], trail: [], chars: 0 };
     while (!this.#isDone && chunk.rows.length < chunkRows && chunk.chars < chunkChars) {
       const taken = this.#iterator.next(); // no promise for those that are at hand
-      const { done, value } = 'then' in taken ? await taken : taken;
+      const { done, value } = 'then' in taken ? await this.#inTime(taken) : taken;
       if (done) {
         this.#isDone = true;
         break;
@@ -138,9 +142,21 @@ class Chunks<Input> {
     return chunk.rows.length ? chunk : undefined;
   }
 
-  /** Tells the source that no more is taken. */
+  /** Tells the source that no more is taken, and waits until it has ended: unless it is late already. */
   async end(): Promise<void> {
-    await this.#iterator.return?.();
+    this.#isDone = true;
+    const ending = Promise.resolve(this.#iterator.return?.());
+    if (this.#isLate) ending.catch(() => {});
+    else await this.#inTime(ending);
+  }
+
+  /** Others wait while the source does: for the writer, or for a connection. */
+  #inTime<T>(taken: Promise<T>): Promise<T> {
+    const late = () => {
+      this.#isLate = true;
+      return new TimeoutError('source');
+    };
+    return before(deadlineIn(this.cx.settings.sourceTimeoutMs), late, taken);
   }
 }
 

@@ -60,6 +60,10 @@ export interface StoreSettings {
   readonly now: () => Date;
   /** Who requested an approval cannot decide it. */
   readonly fourEyes: boolean;
+  /** Milliseconds that the source of a bulk insert may take for its next row. */
+  readonly sourceTimeoutMs: number;
+  /** Milliseconds from a transaction's beginning to its COMMIT. */
+  readonly transactionTimeoutMs: number;
 }
 
 /** A new id: UUIDv7, in the order in which a process makes them. */

@@ -300,6 +300,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const statement = this.read(
       'alertText',
       () => sql`select ${this.table.alertData} from ${this.table} where ${this.byId(this.table)}`,
+      { byKey: true },
     );
     const { rows } = await this.cx.driver.exec(statement.query({ id: key }));
     if (!rows[0]) throw new NotFoundError(this.tableName, key);

@@ -227,14 +227,15 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   }
 
   /** @internal */
-  protected read(name: string, write: () => SQL): Statement {
-    if (this.source.neverLags) return this.readFresh(name, write);
-    return this.cx.statements.one(`${this.tableName}${this.#shape}.${name}`, write, { reads: true });
+  protected read(name: string, write: () => SQL, { byKey = false } = {}): Statement {
+    if (this.source.neverLags) return this.readFresh(name, write, { byKey });
+    return this.cx.statements.one(`${this.tableName}${this.#shape}.${name}`, write, { reads: true, byKey });
   }
 
-  /** A read that must not lag: of what was written just now. @internal */
-  protected readFresh(name: string, write: () => SQL): Statement {
-    return this.cx.statements.one(`${this.tableName}${this.#shape}.${name} fresh`, write, { reads: true, fresh: true });
+  /** A read that must not lag: of what was written just now. `byKey`: of one row, or of a few, by an index. @internal */
+  protected readFresh(name: string, write: () => SQL, { byKey = false } = {}): Statement {
+    const kind = { reads: true, fresh: true, byKey };
+    return this.cx.statements.one(`${this.tableName}${this.#shape}.${name} fresh`, write, kind);
   }
 
   /** @internal */
@@ -260,7 +261,8 @@ export abstract class Reader<Name extends TableName, Filter extends object, Sort
   /** Under AsyncLocalStorage, which transactions use, a promise costs as much as a part of the read (Node 20, 22): few are made. */
   #select(name: string, where: () => SQL, values: Values, fresh: boolean): Result | Promise<Result> {
     const select = () => sql`select ${this.columns()} from ${this.table} where ${where()}`;
-    const statement = fresh ? this.readFresh(name, select) : this.read(name, select);
+    const byKey = true;
+    const statement = fresh ? this.readFresh(name, select, { byKey }) : this.read(name, select, { byKey });
     return this.cx.driver.exec(statement.query(values));
   }
 

@@ -93,7 +93,8 @@ export abstract class Repository<
 
   /** Why a row was not changed: it does not exist, or it is not in the state that the change asked for. @internal */
   protected async refusal(id: string, reason: string): Promise<StoreError> {
-    const exists = this.readFresh('exists', () => sql`select 1 from ${this.table} where ${this.byId(this.table)}`);
+    const select = () => sql`select 1 from ${this.table} where ${this.byId(this.table)}`;
+    const exists = this.readFresh('exists', select, { byKey: true });
     const { rows } = await this.cx.driver.exec(exists.query({ id }));
     return rows.length ? new ConflictError(this.tableName, id, reason) : new NotFoundError(this.tableName, id);
   }

@@ -114,7 +114,8 @@ export class Sessions extends PlainRepository<'sessions', SessionFilter, Session
     const matches = isOf ?? ((session: Session) => belongsTo(session, wanted));
     const { driver, decoders } = this.cx;
     const ids = this.read('ids', () => sql`select ${this.table.id} from ${this.table} where ${this.#alive()}`);
-    const row = this.read('one', () => sql`select ${this.columns()} from ${this.table} where ${this.byId(this.table)}`);
+    const select = () => sql`select ${this.columns()} from ${this.table} where ${this.byId(this.table)}`;
+    const row = this.read('one', select, { byKey: true });
     let removed = 0;
     let unreadable: { readonly error: unknown } | undefined;
     for (const [id] of (await driver.exec(ids.query({ now: this.#now() }))).rows) {

@@ -167,7 +167,11 @@ export class Settings {
 
   async #find(key: string): Promise<Setting | null> {
     const { decoders, driver } = this.cx;
-    const find = this.#read('find', () => sql`select ${this.#columns()} from ${this.#table} where ${this.#byKey()}`);
+    const find = this.#read(
+      'find',
+      () => sql`select ${this.#columns()} from ${this.#table} where ${this.#byKey()}`,
+      true,
+    );
     const { rows } = await driver.exec(find.query({ key }));
     return rows[0] ? decoders.of('settings')(rows[0]) : null;
   }
@@ -199,9 +203,10 @@ export class Settings {
     return sql`insert into ${this.#table} (key, value, updated_at) values (${dialect.value(key, 'key')}, ${dialect.value(value, 'value')}, ${dialect.value(updatedAt, 'updated_at')})`;
   }
 
-  #read(name: string, write: () => ReturnType<typeof sql>) {
+  #read(name: string, write: () => ReturnType<typeof sql>, byKey = false) {
     return this.cx.statements.one(`settings.${name}`, write, {
       reads: true,
+      byKey,
       fresh: true, // services act by them
     });
   }

@@ -124,6 +124,7 @@ export class Users extends PlainRepository<'users', UserFilter, UserSort> {
       'credentials',
       () =>
         sql`select ${this.columns()}, ${passwordHash} from ${this.table} where ${byEmail()} or ${this.#isNamed(username)} order by case when ${byEmail()} then 0 else 1 end limit 1`,
+      { byKey: true },
     );
     const { rows, count } = await driver.exec(statement.query({ name: foldName(name), exactly: name }));
     const [user] = this.decodeAll({ rows, count });

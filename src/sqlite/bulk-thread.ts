@@ -101,7 +101,8 @@ export class BulkThread {
     this.ended = new Promise((resolve) => {
       this.#worker.once('exit', () => {
         this.inTransaction = false;
-        for (const { reject } of this.#waiting.splice(0)) reject(new ConnectionError({ cause }));
+        for (const { reject } of this.#waiting.splice(0))
+          reject(new ConnectionError('lost', { cause, outcome: 'unknown' }));
         resolve();
       });
     });
@@ -133,6 +134,11 @@ export class BulkThread {
   /** The process does not end before it. */
   keep(): void {
     this.#worker.ref();
+  }
+
+  /** Ends it wherever it is: what is not committed is undone. */
+  kill(): void {
+    void this.#worker.terminate();
   }
 
   #answer(): Promise<Result> {

@@ -8,44 +8,55 @@
  * The connections' own busy timeout is 0, because SQLite would sleep inside the event loop (better-sqlite3#155): a lock
  * that another process holds is waited out here, asynchronously.
  */
+
+import { clearTimeout, setTimeout } from 'node:timers';
 import type Sqlite from 'better-sqlite3';
-import { Mutex } from '../driver/mutex.ts';
-import type { Connection, Driver, Query, Result } from '../driver/port.ts';
+import { before, deadlineIn } from '../driver/deadline.ts';
+import type { Connection, Driver, Query, Result, TransactionLimits } from '../driver/port.ts';
 import { backoff } from '../driver/retry.ts';
-import { BusyError, ClosedError, TransactionAbortedError } from '../errors.ts';
+import { Turns } from '../driver/turns.ts';
+import { BusyError, ClosedError, ConnectionError, TimeoutError, TransactionAbortedError } from '../errors.ts';
 import { Breath } from './breath.ts';
 import { BulkThread } from './bulk-thread.ts';
 import { classify, isBusy } from './errors.ts';
-import { type Committing, commitTogether, type Outcome, runAll, settle, type Write } from './group-commit.ts';
+import { type Committing, commitTogether, type Outcome, settle, type Write } from './group-commit.ts';
 import { Statements } from './statements.ts';
-
-/** SQLite's own default: pages in the log after which a commit copies it into the file. */
-const CHECKPOINT_PAGES = 1000;
+import { OpenTransaction } from './transaction.ts';
+import { WalWatch } from './wal.ts';
 
 /** The longest wait between two tries for a lock: short, since SQLite has no queue that would keep our place. */
 const LONGEST_WAIT_MS = 16;
+/** Milliseconds that threads may take to end when the store is closed. */
+const THREADS_END_MS = 1_000;
 
 export interface SqliteConnectionOptions {
   /** Milliseconds to wait for a lock that another process holds. */
   readonly busyTimeoutMs: number;
+  /** Milliseconds to wait for a turn of the writer. */
+  readonly acquireTimeoutMs: number;
+  readonly maxQueued: number;
+  readonly transactionTimeoutMs: number;
 }
 
 export class SqliteConnection implements Connection {
-  readonly #lock = new Mutex();
+  readonly #turns: Turns;
   readonly #writing: Statements;
   readonly #reading: Statements | undefined;
   readonly #begins: Sqlite.Statement;
   readonly #commits: Sqlite.Statement;
   readonly #rollsBack: Sqlite.Statement;
-  readonly #breath = new Breath();
+  readonly #breath: Breath;
   readonly #committing: Committing;
+  readonly #wal: WalWatch | undefined;
   /** Writes that wait for their turn, while others may join them. */
   #gathering: Write[] | undefined;
   #closed = false;
-  /** When the turn that is under way was asked for. */
+  /** When the turn that is running was asked for. */
   #asked = 0;
   /** Since when another process holds the lock, as far as is known. */
   #heldSince: number | undefined;
+  /** The transaction that is open, if any. */
+  #open: OpenTransaction | undefined;
   /** Those that still work on the file. */
   readonly #threads = new Set<BulkThread>();
   readonly bulkTransaction?: Required<Driver>['bulkTransaction'];
@@ -56,8 +67,11 @@ export class SqliteConnection implements Connection {
     private readonly reader: Sqlite.Database | undefined,
     private readonly options: SqliteConnectionOptions,
   ) {
+    this.#turns = new Turns(options.acquireTimeoutMs, options.maxQueued);
+    this.#breath = new Breath(options.maxQueued);
     this.#writing = new Statements(writer);
     this.#reading = reader && new Statements(reader);
+    this.#wal = reader && new WalWatch(writer, writer.name, () => this.#copyWal());
     if (reader) this.bulkTransaction = (work) => this.#behindWrites(() => this.#bulk(work));
     // IMMEDIATE: a transaction that starts by reading could not become a writer once another process has written
     this.#begins = writer.prepare('begin immediate');
@@ -79,24 +93,19 @@ export class SqliteConnection implements Connection {
     const reading = this.#reading;
     if (!query.reads) return this.#write([query]);
     if (!reading) return this.#behindWrites(() => this.#locking(() => this.#writing.run(query)));
-    if (this.#closed || this.#breath.isDue()) return this.#readLater(reading, query);
-    try {
-      return reading.run(query);
-    } catch (error) {
-      return isBusy(error) ? this.#readLater(reading, query) : Promise.reject(classify(error));
-    }
+    if (this.#closed) return Promise.reject(new ClosedError());
+    if (this.#breath.isDue()) return this.#breath.later(() => this.#read(reading, query));
+    return this.#read(reading, query);
   }
 
-  async #readLater(reading: Statements, query: Query): Promise<Result> {
-    if (this.#breath.isDue()) await this.#breath.take();
-    this.#checkOpen();
-    // busy: another process recovers or truncates the log
+  /** Busy is a reader while another process recovers or truncates the log. */
+  #read(reading: Statements, query: Query): Result | Promise<Result> {
+    if (this.#closed) return Promise.reject(new ClosedError());
     try {
       return reading.run(query);
     } catch (error) {
-      if (!isBusy(error)) throw classify(error);
+      return isBusy(error) ? this.#untilFree(() => reading.run(query)) : Promise.reject(classify(error));
     }
-    return this.#untilFree(() => reading.run(query));
   }
 
   batch(queries: readonly Query[]): Promise<Result> {
@@ -104,8 +113,9 @@ export class SqliteConnection implements Connection {
   }
 
   /** SQLite's transactions are always serializable. */
-  transaction<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
-    return this.#behindWrites(() => this.#transact(work));
+  transaction<T>(work: (inner: Driver) => Promise<T>, limits: TransactionLimits = {}): Promise<T> {
+    const deadline = deadlineIn(limits.timeoutMs ?? this.options.transactionTimeoutMs);
+    return this.#behindWrites(() => this.#transact(work, deadline), deadline);
   }
 
   /**
@@ -116,73 +126,109 @@ export class SqliteConnection implements Connection {
     return this.#behindWrites(async () => {
       this.writer.pragma('foreign_keys = OFF');
       try {
-        return await this.#transact(work);
+        return await this.#transact(work, Number.POSITIVE_INFINITY);
       } finally {
         this.writer.pragma('foreign_keys = ON');
       }
     });
   }
 
-  async #transact<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
-    await this.#locking(() => this.#begins.run());
+  async #transact<T>(work: (inner: Driver) => Promise<T>, deadline: number): Promise<T> {
+    await this.#locking(() => this.#begins.run(), deadline);
+    const transaction = new OpenTransaction(this.writer, this.#writing);
+    return this.#during(transaction, async () => {
+      try {
+        const late = () => new TimeoutError('transaction');
+        const result = await before(deadline, late, Promise.race([work(transaction.driver()), transaction.aborted]));
+        transaction.check();
+        transaction.end();
+        await this.#locking(() => this.#commits.run());
+        this.#wal?.afterCommit();
+        return result;
+      } catch (error) {
+        transaction.end();
+        if (this.writer.inTransaction) this.#rollsBack.run();
+        throw error;
+      }
+    });
+  }
+
+  /** A close that has waited long enough lets the open transaction fail. */
+  async #during<T>(transaction: OpenTransaction, work: () => Promise<T>): Promise<T> {
+    this.#open = transaction;
     try {
-      const result = await work(this.#savepoint(1));
-      this.#checkInside();
-      await this.#locking(() => this.#commits.run());
-      return result;
-    } catch (error) {
-      this.#rollback();
-      throw error;
+      return await work();
+    } finally {
+      this.#open = undefined;
     }
   }
 
   async #bulk<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
     const thread = await this.#startThread();
-    if (!thread) return this.#transact(work);
+    if (!thread) return this.#transact(work, Number.POSITIVE_INFINITY);
+    const opened = new OpenTransaction(this.writer, this.#writing);
     const run = (...queries: readonly Query[]) => this.#lockingLater(() => thread.run(queries));
-    try {
-      await run(command('begin immediate'));
-      const batch: Driver['batch'] = async (queries) => {
+    let hasEnded = false;
+    return this.#during(opened, async () => {
+      try {
+        await run(command('begin immediate'));
+        const batch: Driver['batch'] = async (queries) => {
+          if (hasEnded || !thread.inTransaction) throw new TransactionAbortedError();
+          try {
+            return await thread.run(queries);
+          } catch (error) {
+            throw classify(error);
+          }
+        };
+        const transaction: Driver['transaction'] = (nested) =>
+          nested({ exec: (query) => batch([query]), batch, transaction });
+        const result = await Promise.race([transaction(work), opened.aborted]);
+        hasEnded = true;
         if (!thread.inTransaction) throw new TransactionAbortedError();
-        try {
-          return await thread.run(queries);
-        } catch (error) {
-          throw classify(error);
-        }
-      };
-      const transaction: Driver['transaction'] = (nested) =>
-        nested({ exec: (query) => batch([query]), batch, transaction });
-      const result = await transaction(work);
-      if (!thread.inTransaction) throw new TransactionAbortedError();
-      await run(command('commit'));
-      return result;
-    } catch (error) {
-      if (thread.inTransaction) await thread.run([command('rollback')]).catch(() => {}); // or it is undone when it ends
-      throw error;
-    } finally {
-      thread.end();
-    }
+        await run(command('commit'));
+        return result;
+      } catch (error) {
+        hasEnded = true;
+        if (thread.inTransaction) await thread.run([command('rollback')]).catch(() => {}); // or it is undone when it ends
+        throw error;
+      } finally {
+        thread.end();
+      }
+    });
   }
 
   async #startThread(): Promise<BulkThread | undefined> {
     const thread = await BulkThread.start(this.writer);
     if (!thread) return undefined;
     this.#threads.add(thread);
-    this.writer.pragma('wal_autocheckpoint = 0'); // the thread copies the log: a commit here would do it, and wait
-    void thread.ended.then(() => {
-      this.#threads.delete(thread);
-      if (!this.#threads.size && this.writer.open) this.writer.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-    });
+    void this.#wal?.during(() => thread.ended).then(() => this.#threads.delete(thread)); // the thread copies the log
     return thread;
   }
 
-  close(): Promise<void> {
+  async #copyWal(): Promise<void> {
+    const thread = this.#closed ? undefined : await this.#startThread();
+    thread?.end();
+    await thread?.ended;
+  }
+
+  async close(timeoutMs: number): Promise<void> {
     this.#gathering = undefined; // no more writes join those that still happen
-    return this.#lock.run(async () => {
+    const timer = setTimeout(() => {
       this.#closed = true;
-      await this.#breath.take(); // reads that wait for the loop's turn come first
+      this.#turns.expireAll(() => new ClosedError());
+      this.#open?.abort(new ConnectionError('closed', { outcome: 'rolled_back' }));
+    }, timeoutMs);
+    await this.#turns.runAll(async () => {
+      await this.#breath.later(() => {}); // reads that wait for the loop's turn come first
+      this.#closed = true;
+      clearTimeout(timer);
       for (const thread of this.#threads) thread.keep();
-      await Promise.all([...this.#threads].map(({ ended }) => ended));
+      const ended = Promise.all([...this.#threads].map((thread) => thread.ended)).then(() => {});
+      await before(deadlineIn(Math.max(THREADS_END_MS, timeoutMs)), () => new TimeoutError('operation'), ended).catch(
+        () => {
+          for (const thread of this.#threads) thread.kill();
+        },
+      );
       this.reader?.close();
       this.writer.close();
     });
@@ -194,7 +240,9 @@ export class SqliteConnection implements Connection {
    */
   #write(queries: readonly Query[]): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const write: Write = { queries, asked: performance.now(), resolve, reject };
+      const waiter = this.#turns.wait(reject);
+      if (!waiter) return;
+      const write: Write = { queries, asked: performance.now(), waiter, resolve, reject };
       if (this.#gathering) this.#gathering.push(write);
       else {
         const group = [write];
@@ -205,84 +253,52 @@ export class SqliteConnection implements Connection {
   }
 
   /** What is not such a write comes after those that are waiting, and before those that come later. */
-  #behindWrites<T>(work: () => T | Promise<T>): Promise<T> {
+  #behindWrites<T>(work: () => T | Promise<T>, deadline?: number): Promise<T> {
     this.#gathering = undefined;
-    return this.#exclusively(work);
+    return this.#turns.run(this.#inTurn(work), deadline);
   }
 
   #schedule(group: Write[]): void {
     const run = (writes: readonly Write[]): void | Promise<void> => {
-      this.#asked = writes.at(-1)?.asked ?? this.#asked; // nobody waits for less than their time, since they wait together
+      if (!writes.length) return;
+      this.#asked = writes.at(-1)?.asked ?? this.#asked; // no write waits for less than its time, since they wait together
       const outcomes = this.#locking(() => commitTogether(this.#committing, writes));
-      // at once where nothing is in the way
+      // synchronously where nothing is in the way
       return outcomes instanceof Promise ? outcomes.then((all) => deliver(all, writes)) : deliver(outcomes, writes);
     };
     // the rest of a large group in the same turn, so that nothing comes in between and none is left behind by a close
     const deliver = (outcomes: readonly Outcome[], writes: readonly Write[]): void | Promise<void> => {
       for (const [i, outcome] of outcomes.entries()) settle(writes[i] as Write, outcome); // there is one for each
+      this.#wal?.afterCommit();
       const rest = writes.slice(outcomes.length);
       return rest.length ? this.#breath.take().then(() => run(rest)) : undefined;
     };
-    this.#exclusively(() => {
+    const turn = this.#inTurn(() => {
       if (this.#gathering === group) this.#gathering = undefined;
-      return run(group);
-    }).catch((error) => {
-      if (this.#gathering === group) this.#gathering = undefined; // closed before its turn: nobody else may join it
+      return run(group.filter(({ waiter }) => this.#turns.begin(waiter))); // the others have waited for too long
+    });
+    this.#turns.runAll(turn).catch((error) => {
+      if (this.#gathering === group) this.#gathering = undefined; // closed before its turn: no other write may join it
       for (const { reject } of group) reject(error); // those that are settled already stay so
     });
   }
 
-  #savepoint(depth: number): Driver {
-    return {
-      exec: async (query) => {
-        this.#checkInside();
-        return classified(() => this.#writing.run(query));
-      },
-      batch: async (queries) => {
-        this.#checkInside();
-        return classified(() => runAll(this.#writing, queries));
-      },
-      transaction: async (work) => {
-        this.#checkInside();
-        classified(() => this.writer.exec(`savepoint s${depth}`));
-        try {
-          const result = await work(this.#savepoint(depth + 1));
-          classified(() => this.writer.exec(`release s${depth}`));
-          return result;
-        } catch (error) {
-          // SQLite has rolled everything back by itself after some failures: disk full, I/O error, RAISE(ROLLBACK)
-          if (this.writer.inTransaction) this.writer.exec(`rollback to s${depth}; release s${depth}`);
-          throw error;
-        }
-      },
-    };
-  }
-
-  /** Once SQLite has rolled back by itself, what follows would be written outside of any transaction. */
-  #checkInside(): void {
-    if (!this.writer.inTransaction) throw new TransactionAbortedError();
-  }
-
-  #rollback(): void {
-    if (this.writer.inTransaction) this.#rollsBack.run();
-  }
-
-  #exclusively<T>(work: () => T | Promise<T>): Promise<T> {
+  #inTurn<T>(work: () => T | Promise<T>): () => T | Promise<T> {
     const asked = performance.now();
     const turn = () => {
       this.#asked = asked;
       this.#checkOpen();
       return work();
     };
-    return this.#lock.run(() => (this.#breath.isDue() ? this.#breath.take().then(turn) : turn()));
+    return () => (this.#breath.isDue() ? this.#breath.take().then(turn) : turn());
   }
 
   #checkOpen(): void {
     if (this.#closed) throw new ClosedError();
   }
 
-  /** Takes a step that needs the lock, again and again while another process holds it; at once, without a promise, when none does. */
-  #locking<T>(step: () => T): T | Promise<T> {
+  /** Takes a step that needs the lock, again and again while another process holds it; synchronously, without a promise, when none does. */
+  #locking<T>(step: () => T, deadline?: number): T | Promise<T> {
     try {
       const result = step();
       this.#heldSince = undefined;
@@ -290,19 +306,19 @@ export class SqliteConnection implements Connection {
     } catch (error) {
       if (!isBusy(error)) throw classify(error);
     }
-    return this.#lockingLater(step);
+    return this.#lockingLater(step, deadline);
   }
 
-  async #lockingLater<T>(step: () => T | Promise<T>): Promise<T> {
-    // who waited behind others for the same lock has waited for it already
+  async #lockingLater<T>(step: () => T | Promise<T>, deadline = Number.POSITIVE_INFINITY): Promise<T> {
+    // what waited behind others for the same lock has waited for it already
     this.#heldSince ??= performance.now();
-    const result = await this.#untilFree(step, Math.max(this.#asked, this.#heldSince));
+    const since = Math.max(this.#asked, this.#heldSince);
+    const result = await this.#untilFree(step, Math.min(since + this.options.busyTimeoutMs, deadline));
     this.#heldSince = undefined;
     return result;
   }
 
-  async #untilFree<T>(step: () => T | Promise<T>, since = performance.now()): Promise<T> {
-    const end = since + this.options.busyTimeoutMs;
+  async #untilFree<T>(step: () => T | Promise<T>, end = deadlineIn(this.options.busyTimeoutMs)): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       await backoff(attempt, 1, LONGEST_WAIT_MS);
       this.#checkOpen();
@@ -310,18 +326,10 @@ export class SqliteConnection implements Connection {
         return await step();
       } catch (error) {
         if (!isBusy(error)) throw classify(error);
-        if (performance.now() >= end) throw new BusyError({ cause: error });
+        if (performance.now() >= end) throw new BusyError('lock', { cause: error });
       }
     }
   }
 }
 
 const command = (sql: string): Query => ({ sql, params: [], reads: false });
-
-function classified<T>(step: () => T): T {
-  try {
-    return step();
-  } catch (error) {
-    throw classify(error);
-  }
-}

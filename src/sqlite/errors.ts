@@ -26,9 +26,9 @@ export function classify(error: unknown): unknown {
   const options = { cause: error };
   if (!isSqliteError(error)) return new DatabaseError(null, options);
   const { code, message } = error;
-  if (isBusy(error)) return new BusyError(options);
+  if (isBusy(error)) return new BusyError('lock', options);
   if (code.startsWith('SQLITE_READONLY')) return new ReadOnlyError(options);
-  if (code.startsWith('SQLITE_CANTOPEN')) return new ConnectionError(options);
+  if (code.startsWith('SQLITE_CANTOPEN')) return new ConnectionError('file', options);
   switch (code) {
     case 'SQLITE_CONSTRAINT_UNIQUE':
     case 'SQLITE_CONSTRAINT_PRIMARYKEY':

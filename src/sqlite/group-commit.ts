@@ -1,6 +1,7 @@
 /** Several writes in one transaction of SQLite, so that they share one flush of the disk. */
 import type Sqlite from 'better-sqlite3';
 import type { Query, Result } from '../driver/port.ts';
+import type { Waiter } from '../driver/turns.ts';
 import { classify, isBusy } from './errors.ts';
 import type { Statements } from './statements.ts';
 
@@ -9,6 +10,7 @@ export interface Write {
   readonly queries: readonly Query[];
   /** When it was asked for. */
   readonly asked: number;
+  readonly waiter: Waiter;
   resolve(result: Result): void;
   reject(error: unknown): void;
 }

@@ -9,10 +9,11 @@ import type { JsonSchemas, NoSchemas } from '../model/schema.ts';
 import { parseOptions, type SqliteOptions, settingsOf, sqliteOptions } from '../options.ts';
 import { Store } from '../store.ts';
 import { dialect } from './dialect.ts';
-import { SqliteConnection } from './driver.ts';
+import { SqliteConnection, type SqliteConnectionOptions } from './driver.ts';
 import { classify, isBusy } from './errors.ts';
 import { migrationTarget } from './migrations.ts';
 import { parseSqliteUrl, type SqliteTarget } from './url.ts';
+import { WAL_LIMIT_BYTES } from './wal.ts';
 
 export type { SqliteOptions } from '../options.ts';
 export type { Store } from '../store.ts';
@@ -29,10 +30,10 @@ export async function openSqliteStore<const J extends JsonSchemas = NoSchemas>(
   url: string,
   options: SqliteOptions<J> = {},
 ): Promise<Store<J>> {
-  const { migrations: how, durability, busyTimeoutMs, ...rest } = parseOptions(sqliteOptions, options);
-  const settings = settingsOf({ migrations: how, durability, ...rest });
+  const { migrations: how, ...rest } = parseOptions(sqliteOptions, options);
+  const settings = settingsOf({ migrations: how, ...rest });
   const target = parseSqliteUrl(url);
-  const connection = await connect(await load(), target, { durability, busyTimeoutMs });
+  const connection = await connect(await load(), target, rest);
   const migrator = new Migrator(migrationTarget(connection), migrations);
   const store = new Store<J>({ connection, dialect, migrator, settings });
   try {
@@ -60,16 +61,16 @@ const READER_CACHE_KIB = 32_768;
 /** What a writer may: all of it may have to be written, and flushed, in one commit. */
 const WRITER_CACHE_KIB = 4096;
 
-interface ConnectOptions {
+interface ConnectOptions extends SqliteConnectionOptions {
   readonly durability: 'power-loss' | 'process';
-  readonly busyTimeoutMs: number;
 }
 
 async function connect(
   Database: typeof Sqlite,
   { file: given, mode }: SqliteTarget,
-  { durability, busyTimeoutMs }: ConnectOptions,
+  options: ConnectOptions,
 ): Promise<SqliteConnection> {
+  const { durability, busyTimeoutMs } = options;
   const inMemory = given === ':memory:';
   const file = inMemory ? given : resolve(given); // a thread opens it later, when the process may be in another folder
   let opened: Sqlite.Database | undefined;
@@ -81,13 +82,13 @@ async function connect(
     const reader = inMemory || mode === 'ro' ? undefined : new Database(file, { timeout: 0, readonly: true });
     writer.pragma(`cache_size = -${reader ? WRITER_CACHE_KIB : READER_CACHE_KIB}`);
     reader?.pragma(`cache_size = -${READER_CACHE_KIB}`);
-    return new SqliteConnection(writer, reader, { busyTimeoutMs });
+    return new SqliteConnection(writer, reader, options);
   } catch (error) {
     opened?.close();
     // without a code of SQLite's: the folder is missing, or may not be made
     throw error instanceof Database.SqliteError || error instanceof StoreError
       ? classify(error)
-      : new ConnectionError({ cause: error });
+      : new ConnectionError('file', { cause: error });
   }
 }
 
@@ -100,6 +101,7 @@ function configure(
     // a reader beside the writer
     assertPragma(database, 'journal_mode', 'wal');
     // FULL: the log reaches the disk before a commit is acknowledged; NORMAL: only before it is folded into the file
+    assertPragma(database, 'journal_size_limit', WAL_LIMIT_BYTES);
     assertPragma(database, 'synchronous', durability === 'power-loss' ? 2 : 1);
     // macOS: fsync() alone leaves the disk's own cache
     assertPragma(database, 'fullfsync', durability === 'power-loss' ? 1 : 0);

@@ -11,6 +11,7 @@ import { jsonNeedle } from '../driver/like.ts';
 import type { Driver, Query } from '../driver/port.ts';
 import type { SearchIndexStatus, SearchIndexTarget } from '../driver/search-index.ts';
 import { bound } from '../driver/statement.ts';
+import { TimeoutError } from '../errors.ts';
 
 const body = (row: string) =>
   `${row}.alert_data || char(10) || coalesce(${row}.ticket_id, '') || char(10) || ${row}.tags`;
@@ -76,7 +77,7 @@ export const searchIndex: SearchIndexTarget = {
 
   status,
 
-  async enable(driver, { batchSize, progress }) {
+  async enable(driver, { batchSize, progress, deadline }) {
     await driver.transaction(async (inner) => {
       // where a part went, it is not known what was written since then
       const steps = (await isWhole(inner)) ? [] : [...DROP, ...CREATE];
@@ -85,6 +86,7 @@ export const searchIndex: SearchIndexTarget = {
     const { rows } = await driver.exec(read('select count(*) from incidents'));
     for (let done = false; !done; ) {
       done = await driver.transaction((inner) => addBatch(inner, batchSize));
+      if (!done && performance.now() >= deadline) throw new TimeoutError('operation', { outcome: 'unknown' });
       if (!done) progress(await soFar(driver, Number(rows[0]?.[0])));
       await new Promise(setImmediate);
     }

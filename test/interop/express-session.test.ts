@@ -182,7 +182,7 @@ contract('the store of express-session', (subject) => {
 
   it('does what express-session asks of a store: set, get, touch, destroy, beyond any date', async () => {
     const { store } = subject();
-    const sessions = new SessionStore(store, { prefix: 'e:', ttlSeconds: 60 });
+    const sessions = new SessionStore(store, { prefix: 'e:', ttlMs: 60_000 });
     const data = (cookie: object) => ({ cookie, user: 'ü \0' }) as never;
     await call((done) => sessions.set('s', data({ originalMaxAge: null }), done));
     expect(await call((done) => sessions.get('s', done as never))).toEqual(data({ originalMaxAge: null }));

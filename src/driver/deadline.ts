@@ -1,0 +1,16 @@
+import { clearTimeout, setTimeout } from 'node:timers';
+
+/** `performance.now()` in so many milliseconds. */
+export const deadlineIn = (ms: number): number => performance.now() + ms;
+
+/**
+ * Settles as `work` does, or rejects with what `late` makes when that has not happened by the deadline. What `work` does later is ignored, also
+ * when it fails.
+ */
+export function before<T>(deadline: number, late: () => Error, work: Promise<T>): Promise<T> {
+  if (deadline === Number.POSITIVE_INFINITY) return work;
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(late()), Math.max(0, deadline - performance.now()));
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

@@ -1,0 +1,285 @@
+import type Postgres from 'postgres';
+import { Fifo } from '../driver/fifo.ts';
+import type { Query, Result } from '../driver/port.ts';
+import { BusyError, type CallOutcome, ConnectionError, type ConnectionReason, TimeoutError } from '../errors.ts';
+import { classify, endsConnection, isReadOnly } from './errors.ts';
+import type { OneSocket } from './socket.ts';
+import type { Host } from './target.ts';
+
+type Rows = readonly (readonly unknown[])[] & { readonly count: number; readonly command: string };
+
+/** How long a statement may wait and run, and what its caller hears when it is cut short. */
+export interface CallLimits {
+  /** Milliseconds from the call until it must be the next one of its connection. */
+  readonly acquireMs: number;
+  /** Milliseconds that it may run, from then on. */
+  readonly runMs: number;
+  /** `performance.now()` by which it must have ended all the same. */
+  readonly deadline: number;
+  /** What became of it where its connection is lost. */
+  readonly whenLost: CallOutcome;
+  /** False for COMMIT: cancelled or not, what became of it is not known. */
+  readonly isCancellable: boolean;
+}
+
+export interface ClientResult extends Result {
+  /** As the server reports it: SELECT, UPDATE, COMMIT … */
+  readonly command: string;
+}
+
+/** A statement that is given to a client. One object all the way: there are as many as calls. */
+export class Call {
+  /** The driver's own, once it is sent. */
+  pending: { cancel(): void } | undefined;
+  /** Its caller knows, though the server may not have answered. */
+  isSettled = false;
+
+  /** @param since `performance.now()` of the call. */
+  constructor(
+    readonly query: Query,
+    readonly limits: CallLimits,
+    readonly since: number,
+    readonly resolve: (result: ClientResult) => void,
+    readonly reject: (error: unknown) => void,
+  ) {}
+
+  /** `performance.now()` by which it must be the next one of its connection. */
+  get acquireBy(): number {
+    return Math.min(this.since + this.limits.acquireMs, this.limits.deadline);
+  }
+}
+
+/** What a pool hears of its clients. */
+export interface ClientEvents {
+  /** A call has ended, and another one may be sent. */
+  readonly onProgress: (client: Client) => void;
+  /** The connection was lost. */
+  readonly onLost: (client: Client, reason: ConnectionReason) => void;
+}
+
+/** Milliseconds that the first statement of a connection may run before others are sent elsewhere instead of behind it. */
+const MOVING_MS = 5;
+
+/** Milliseconds that the way to a server and back takes at the most, as far as that is a reason to wait for it. */
+const LONGEST_WAY_MS = 250;
+
+/** A statement is cancelled so long before its limit, so that its caller learns in time whether it was undone. */
+const graceMs = (limitMs: number) => Math.min(500, limitMs / 10);
+
+/**
+ * One connection to a server: a postgres.js client that never reconnects. postgres.js 3.4.9 forgets statements that wait behind one whose
+ * connection fails, keeps the state of a lost connection for the next one, and writes to a socket that is gone when a transaction ends
+ * (porsager/postgres#1208). So each client has one connection for its life, statements in flight are known here and failed from here,
+ * and transactions are statements like others.
+ */
+export class Client {
+  readonly #how: { readonly prepare: boolean };
+  /** In the order in which the server answers. */
+  readonly #sent = new Fifo<Call>();
+  /** Since when the first of them is the first. */
+  #headSince = 0;
+  /** The shortest time that a statement took which had the connection for itself: the way there and back, at the most. */
+  #fastestMs: number | undefined;
+  #bytesSeen = 0;
+  #heardAt: number;
+  #cancelled: Call | undefined;
+  readonly #whenLost = new Set<(error: unknown) => void>();
+  events: ClientEvents | undefined;
+  /** Of one statement, or one transaction, that shares it with no other. */
+  isHeld = false;
+  /** Held by a write or a transaction. */
+  isWriting = false;
+  /** Held until it is released, and not only for the statement in flight. */
+  isInTransaction = false;
+  /** No more is sent behind what is in flight, since something waits that wants it for itself. */
+  isDraining = false;
+  isDead = false;
+  /** Its server was found to only read: to be looked at again before it is used. */
+  isSuspect = false;
+  /** Another connection may lead to another server: one that takes writes. */
+  reconnects = false;
+  /** `performance.now()` from which on it is used no more. */
+  until = Number.POSITIVE_INFINITY;
+  idleSince: number;
+
+  constructor(
+    private readonly sql: Postgres.Sql,
+    private readonly socket: OneSocket,
+    readonly host: Host,
+    prepare: boolean,
+  ) {
+    this.#how = { prepare };
+    this.#heardAt = performance.now();
+    this.idleSince = this.#heardAt;
+    socket.hold(false);
+  }
+
+  /** Statements in flight. */
+  get load(): number {
+    return this.#sent.size;
+  }
+
+  /** Whether statements that come behind others may expect to have their turn soon. */
+  isMoving(now: number): boolean {
+    return this.#sent.size === 0 || now - this.#headSince < Math.max(MOVING_MS, 4 * (this.#fastestMs ?? 0));
+  }
+
+  /** Whether a cancelled statement may still be in the server's way, or it is too old. */
+  isUsedUp(now: number): boolean {
+    return this.#cancelled !== undefined || this.until <= now;
+  }
+
+  /** Runs a statement whose values were checked. Every value goes as the text that the codecs made of it. */
+  send(call: Call): void {
+    const { query } = call;
+    if (this.isDead) {
+      call.reject(new ConnectionError('lost'));
+      return;
+    }
+    if (this.#sent.size === 0) {
+      this.#headSince = performance.now();
+      this.socket.hold(true);
+    }
+    const pending = this.sql.unsafe(query.sql, query.params as never[], this.#how);
+    call.pending = pending;
+    this.#sent.push(call);
+    const isAlone = this.#sent.size === 1;
+    pending.values();
+    // the rows of a query with `receive` are none
+    if (query.receive) pending.forEach(query.receive() as never);
+    (pending as unknown as PromiseLike<Rows>).then(
+      (rows) => {
+        if (this.isDead) return;
+        const isNext = this.#leave(call, isAlone);
+        if (isNext && !call.isSettled) call.resolve({ rows, count: rows.count, command: rows.command });
+        if (isNext) this.events?.onProgress(this);
+      },
+      (error) => this.#fail(call, error),
+    );
+  }
+
+  /** A promise that rejects when the connection is lost; and how not to hear of it any more. */
+  lost(): { readonly lost: Promise<never>; readonly forget: () => void } {
+    let listener = (_: unknown) => {};
+    const lost = new Promise<never>((_, reject) => {
+      listener = reject;
+      this.#whenLost.add(reject);
+    });
+    return { lost, forget: () => void this.#whenLost.delete(listener) };
+  }
+
+  /** Looks after the limits of what is in flight. */
+  check(now: number): void {
+    const head = this.#sent.peek();
+    if (!head || this.isDead) return;
+    const { runMs, deadline, isCancellable } = head.limits;
+    const limit = Math.min(this.#headSince + runMs, deadline);
+    if (now >= limit) {
+      this.lose('lost', new TimeoutError('statement', this.#circumstances(head)));
+      return;
+    }
+    if (isCancellable && now >= limit - graceMs(limit - this.#headSince)) this.#cancel(head);
+    for (const call of this.#sent) {
+      if (call === head || call.isSettled) continue;
+      if (now < call.acquireBy) break; // they stand in the order in which they came
+      call.isSettled = true;
+      call.reject(new BusyError('acquire_timeout', { outcome: 'unknown' })); // it only reads
+    }
+  }
+
+  /** Milliseconds for which its server has sent nothing, while something is in flight. */
+  silentMs(now: number): number {
+    const { bytesRead } = this.socket;
+    if (bytesRead !== this.#bytesSeen) {
+      this.#bytesSeen = bytesRead;
+      this.#heardAt = now;
+    }
+    return this.#sent.size ? now - Math.max(this.#headSince, this.#heardAt) : 0;
+  }
+
+  /** Its server is there after all. */
+  heard(now: number): void {
+    this.#heardAt = now;
+  }
+
+  /** Closes the connection now. What is in flight fails, with `first` for the statement that is the first. */
+  lose(reason: ConnectionReason, first?: unknown): void {
+    if (this.isDead) return;
+    this.isDead = true;
+    const head = this.#sent.peek();
+    const isOurs = reason === 'closed' || reason === 'silent' || first instanceof TimeoutError;
+    if (isOurs && head?.limits.isCancellable) this.#cancel(head); // or it goes on, and may be done later
+    for (const [i, call] of this.#sent.remove(() => true).entries()) {
+      if (call.isSettled) continue;
+      const own = i === 0 ? first : undefined;
+      call.reject(own ?? new ConnectionError(reason, this.#circumstances(call)));
+    }
+    const error = new ConnectionError(reason, { outcome: 'rolled_back' });
+    for (const listener of this.#whenLost) listener(error);
+    this.#whenLost.clear();
+    void this.sql.end({ timeout: 0 });
+    this.socket.destroy();
+    this.events?.onLost(this, reason);
+  }
+
+  /** Closes the connection as the server expects it: nothing is in flight. Settles within the time given, and never fails. */
+  async end(timeoutMs: number): Promise<void> {
+    this.isDead = true;
+    await this.sql.end({ timeout: timeoutMs / 1000 }).catch(() => {});
+    this.socket.destroy();
+  }
+
+  /** The server has answered it; false where it was not the next one: the driver has lost count then. */
+  #leave(call: Call, isAlone = false): boolean {
+    if (this.#sent.peek() !== call) {
+      this.lose('lost');
+      return false;
+    }
+    this.#sent.shift();
+    const now = performance.now();
+    if (isAlone) this.#fastestMs = Math.min(this.#fastestMs ?? LONGEST_WAY_MS, now - this.#headSince);
+    this.#headSince = now;
+    if (this.#sent.size === 0) {
+      this.idleSince = now;
+      this.socket.hold(false);
+    }
+    return true;
+  }
+
+  #fail(call: Call, error: unknown): void {
+    if (this.isDead) return;
+    if (isReadOnly(error)) this.isSuspect = true;
+    const failure = classify(error, { ...this.#circumstances(call), wasCancelled: this.#cancelled === call });
+    const isLost = endsConnection(error);
+    const isNext = !isLost && this.#leave(call);
+    if (!call.isSettled) call.reject(failure);
+    call.isSettled = true;
+    if (isNext) this.events?.onProgress(this);
+    else this.lose(failure instanceof ConnectionError ? failure.reason : 'lost');
+  }
+
+  #circumstances({ limits: { whenLost }, query }: Call) {
+    return { whenLost, outcome: whenLost, reads: query.reads, reconnects: this.reconnects };
+  }
+
+  /** Asks the server to cancel a statement, over a connection of its own. What the server makes of it is heard from the statement. */
+  #cancel(call: Call): void {
+    if (this.#cancelled) return;
+    this.#cancelled = call;
+    this.socket.allowCancel();
+    void Promise.resolve(call.pending?.cancel()).catch(() => {});
+  }
+}
+
+/**
+ * postgres.js 3.4.9 fails the statement that is in flight, instead of the one whose value it cannot write, and gives results to the wrong
+ * statements from then on. So what it cannot write is refused here.
+ */
+export function checkParameters(params: readonly unknown[]): void {
+  if (params.length >= 65_534) throw new TypeError('a statement has more than 65,533 values');
+  for (const value of params) {
+    const type = typeof value;
+    if (type === 'string' || value === null || type === 'number' || type === 'boolean' || type === 'bigint') continue;
+    if (!(value instanceof Uint8Array)) throw new TypeError(`a statement binds a value of type ${type}`);
+  }
+}
