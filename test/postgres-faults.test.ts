@@ -6,10 +6,9 @@ import { openPostgresStore } from '../src/postgres/open.ts';
 import type { Store } from '../src/store.ts';
 import { newIncident } from './support/fixtures.ts';
 import { type Answer, fatal, type Script, ScriptedServer } from './support/scripted-server.ts';
+import { settled } from './support/settled.ts';
 
 const LIMITS = { connectTimeoutMs: 300, acquireTimeoutMs: 600, statementTimeoutMs: 600, silenceTimeoutMs: 5_000 };
-/** Far more than the limits: a test fails by what does not settle, not by a slow machine. */
-const PATIENCE_MS = 25_000;
 
 const servers: ScriptedServer[] = [];
 const stores: Store[] = [];
@@ -24,21 +23,6 @@ async function scripted(script: Script, options: PostgresOptions = {}) {
   const store = await openPostgresStore(server.url, { migrations: 'off', poolSize: 10, ...LIMITS, ...options });
   stores.push(store);
   return { server, store };
-}
-
-/** The outcome of a promise that must settle. */
-async function settled<T>(promise: Promise<T>): Promise<T | unknown> {
-  const late = new AbortController();
-  try {
-    return await Promise.race([
-      promise.catch((error: unknown) => error),
-      sleep(PATIENCE_MS, undefined, { signal: late.signal }).then(() => {
-        throw new Error('A call does not settle');
-      }),
-    ]);
-  } finally {
-    late.abort();
-  }
 }
 
 const many = (count: number, call: () => Promise<unknown>) =>

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openPostgresStore } from '../../src/postgres/open.ts';
 import { freePort } from '../support/embedded-server.ts';
 import { actionsOf, newAction, newIncident, newUser, proposed } from '../support/fixtures.ts';
+import { emptied, LIMITS, load, nothingLost } from './load.ts';
 import { Cluster, type Server } from './postgres-15.ts';
 
 const PROGRAM = process.env.PGBOUNCER ?? '/usr/sbin/pgbouncer';
@@ -15,7 +16,7 @@ const NOBODY = 65534;
 const home = mkdtempSync(join(tmpdir(), 'tw-pgbouncer-'));
 let cluster: Cluster;
 let server: Server;
-let bouncer: ChildProcess;
+const bouncers: ChildProcess[] = [];
 let url: string;
 
 beforeAll(async () => {
@@ -23,8 +24,14 @@ beforeAll(async () => {
     throw new Error(`PgBouncer is not at ${PROGRAM}: install Debian's pgbouncer, or set PGBOUNCER`);
   cluster = new Cluster();
   server = await cluster.primary();
+  if (process.getuid?.() === 0) chownSync(home, NOBODY, NOBODY);
+  url = await pooled('default_pool_size = 3\nserver_reset_query =');
+});
+
+/** A PgBouncer in transaction mode, with these settings besides its defaults. Its URL. */
+async function pooled(settings: string): Promise<string> {
   const port = await freePort();
-  const config = join(home, 'pgbouncer.ini');
+  const config = join(home, `pgbouncer-${port}.ini`);
   writeFileSync(
     config,
     `[databases]
@@ -35,24 +42,24 @@ listen_port = ${port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-default_pool_size = 3
-server_reset_query =
-logfile = ${join(home, 'log')}
-pidfile = ${join(home, 'pid')}
+logfile = ${join(home, `log-${port}`)}
+pidfile = ${join(home, `pid-${port}`)}
+${settings}
 `,
   );
   const asUser = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
-  if ('uid' in asUser) for (const path of [home, config]) chownSync(path, NOBODY, NOBODY);
-  bouncer = spawn(PROGRAM, [config], { ...asUser, stdio: 'ignore' });
-  url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-  for (let tries = 0; !(await answers()); tries++) {
+  if ('uid' in asUser) chownSync(config, NOBODY, NOBODY);
+  bouncers.push(spawn(PROGRAM, [config], { ...asUser, stdio: 'ignore' }));
+  const own = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  for (let tries = 0; !(await answers(own)); tries++) {
     if (tries > 100) throw new Error('PgBouncer does not answer');
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-});
+  return own;
+}
 
-async function answers(): Promise<boolean> {
-  const sql = postgres(url, { max: 1, onnotice: () => {}, prepare: false });
+async function answers(of: string): Promise<boolean> {
+  const sql = postgres(of, { max: 1, onnotice: () => {}, prepare: false });
   try {
     return (await sql.unsafe('select 1')).length === 1;
   } catch {
@@ -63,9 +70,10 @@ async function answers(): Promise<boolean> {
 }
 
 afterAll(async () => {
-  if (bouncer && bouncer.exitCode === null) {
+  for (const bouncer of bouncers) {
+    if (bouncer.exitCode !== null) continue;
     const ended = new Promise((resolve) => bouncer.once('exit', resolve));
-    bouncer.kill('SIGINT');
+    bouncer.kill('SIGKILL');
     await ended;
   }
   await cluster?.stop();
@@ -125,3 +133,33 @@ it('migrates, reads, writes, transacts and claims, with 12 clients on 3 connecti
   expect(left.map(([row]) => row?.n)).toEqual(left.map(() => 0));
   await sql.end();
 });
+
+it.each(['restarted', 'frozen'] as const)(
+  'with all its defaults, before a server that is %s under 100 callers: all settle, nothing is lost, the next call works',
+  { timeout: 180_000 },
+  async (how) => {
+    // F-H1, F-H2
+    const own = await pooled('');
+    const store = await openPostgresStore(own, { prepare: false, poolSize: 10, ...LIMITS });
+    await emptied(server.url);
+    const { acknowledged, errors, end } = load(store);
+    const goesOn = async () => {
+      const before = acknowledged.length;
+      await expect.poll(() => acknowledged.length, { timeout: 90_000 }).toBeGreaterThan(before + 100);
+    };
+    await goesOn();
+    if (how === 'restarted') {
+      await server.stop();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await server.start();
+    } else {
+      server.freeze();
+      await expect.poll(() => errors.length, { timeout: 30_000 }).toBeGreaterThan(20);
+      server.thaw();
+    }
+    await goesOn(); // PgBouncer tries its server again after 15 s
+    await nothingLost(server.url, await end());
+    expect(errors.length).toBeGreaterThan(0);
+    await store.close();
+  },
+);

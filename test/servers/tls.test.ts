@@ -72,6 +72,38 @@ it('encrypts where it is asked to, and not otherwise', async () => {
   }
 });
 
+it('does what PGSSLMODE asks for, and verifies the authority alone by verify-ca', async () => {
+  // F-H7: PGSSLMODE was ignored, and the connection a plain one
+  const isEncrypted = async (query: string) => {
+    const store = await openPostgresStore(`${server.url}${query}`, { migrations: 'off' });
+    try {
+      const { rows } = await Reflect.get(store, 'cx').driver.exec({
+        sql: 'select ssl from pg_stat_ssl where pid = pg_backend_pid()',
+        params: [],
+        reads: true,
+      });
+      return rows[0]?.[0];
+    } finally {
+      await store.close();
+    }
+  };
+  const file = encodeURIComponent(certificate);
+  const before = process.env.PGSSLMODE;
+  try {
+    process.env.PGSSLMODE = 'require';
+    expect(await isEncrypted('')).toBe(true);
+    expect(await isEncrypted('?sslmode=disable')).toBe(false);
+    process.env.PGSSLMODE = 'verify-ca';
+    expect(await isEncrypted(`?sslrootcert=${file}`)).toBe(true); // it is for localhost
+    await expect(isEncrypted('')).rejects.toMatchObject({ code: 'connection', reason: 'tls', retryable: false });
+    process.env.PGSSLMODE = 'verify-full';
+    await expect(isEncrypted(`?sslrootcert=${file}`)).rejects.toMatchObject({ code: 'connection', reason: 'tls' });
+  } finally {
+    if (before === undefined) delete process.env.PGSSLMODE;
+    else process.env.PGSSLMODE = before;
+  }
+});
+
 it('verifies the certificate of an address as one', () => {
   // a process of its own, which trusts the certificate
   const open = (mode: string) =>
