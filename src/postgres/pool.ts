@@ -352,7 +352,10 @@ export class Pool {
       this.#failures = 0;
       this.#lastFailure = undefined;
       client.until = performance.now() + (this.options.maxLifetimeMs ?? someLifetimeMs());
-      client.events = { onProgress: (one) => this.#onProgress(one), onLost: (one, reason) => this.#onLost(one, reason) };
+      client.events = {
+        onProgress: (one) => this.#onProgress(one),
+        onLost: (one, reason) => this.#onLost(one, reason),
+      };
       if (!client.isDead) this.#clients.push(client);
       if (this.#isClosed) this.#retire(client);
       else this.#serve();
