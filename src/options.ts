@@ -136,7 +136,7 @@ const common = {
     .optional(),
   now: z.custom<() => Date>((value) => typeof value === 'function', 'is not a function').optional(),
   acquireTimeoutMs: milliseconds().default(30_000),
-  maxQueued: z.number().int().min(0).max(1_000_000).default(10_000),
+  maxQueued: z.number().int().min(1).max(1_000_000).default(10_000),
   transactionTimeoutMs: milliseconds().default(60_000),
   sourceTimeoutMs: milliseconds().default(10_000),
 };

@@ -10,7 +10,7 @@ export const deadlineIn = (ms: number): number => performance.now() + ms;
 export function before<T>(deadline: number, late: () => Error, work: Promise<T>): Promise<T> {
   if (deadline === Number.POSITIVE_INFINITY) return work;
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(late()), Math.max(0, deadline - performance.now()));
+    const timer = setTimeout(() => reject(late()), Math.min(2_147_483_647, Math.max(0, deadline - performance.now())));
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

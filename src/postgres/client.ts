@@ -27,10 +27,15 @@ export interface ClientResult extends Result {
   readonly command: string;
 }
 
+/** What is used of a query of postgres.js. */
+interface Pending {
+  canceller: ((query: Pending) => unknown) | null;
+}
+
 /** A statement that is given to a client. One object all the way: there are as many as calls. */
 export class Call {
   /** The driver's own, once it is sent. */
-  pending: { cancel(): void } | undefined;
+  pending: Pending | undefined;
   /** Its caller knows, though the server may not have answered. */
   isSettled = false;
 
@@ -141,7 +146,7 @@ export class Client {
       this.socket.hold(true);
     }
     const pending = this.sql.unsafe(query.sql, query.params as never[], this.#how);
-    call.pending = pending;
+    call.pending = pending as unknown as Pending;
     this.#sent.push(call);
     const isAlone = this.#sent.size === 1;
     pending.values();
@@ -267,7 +272,12 @@ export class Client {
     if (this.#cancelled) return;
     this.#cancelled = call;
     this.socket.allowCancel();
-    void Promise.resolve(call.pending?.cancel()).catch(() => {});
+    // postgres.js 3.4.9: `cancel()` returns null, and leaves the rejection of a request that cannot be delivered to end the process
+    const { pending } = call;
+    const canceller = pending?.canceller;
+    if (!pending || !canceller) return;
+    pending.canceller = null;
+    void Promise.resolve(canceller(pending)).catch(() => {});
   }
 }
 

@@ -51,8 +51,11 @@ const isOfTls = ({ code = '' }: NodeJS.ErrnoException) =>
 const isOfNetwork = (error: NodeJS.ErrnoException) =>
   error.syscall !== undefined || isOfTls(error) || /^(E[A-Z]+|ERR_SOCKET_\w+)$/.test(error.code ?? '');
 
-const isOfServer = (error: unknown): error is ServerError & { readonly severity: string } =>
-  error instanceof Error && typeof (error as ServerError).severity === 'string';
+const isOfServer = (error: unknown): error is ServerError =>
+  error instanceof Error && typeof severityOf(error) === 'string';
+
+/** PgBouncer sends no severity of the untranslated kind. */
+const severityOf = ({ severity, severity_local }: ServerError) => severity ?? severity_local;
 
 /**
  * Whether the connection that a statement ran on cannot be used any more: it is closed, or about to be; or the failure is the client's own, and
@@ -60,7 +63,7 @@ const isOfServer = (error: unknown): error is ServerError & { readonly severity:
  */
 export function endsConnection(error: unknown): boolean {
   if (!isOfServer(error)) return true;
-  return error.severity === 'FATAL' || error.severity === 'PANIC' || /^57P0/.test(error.code ?? '');
+  return /^(FATAL|PANIC)$/.test(severityOf(error) ?? '') || /^57P0/.test(error.code ?? '');
 }
 
 /** Whether a statement was refused since the server, or its transaction, only reads. */
