@@ -229,7 +229,7 @@ export class Store<J = NoSchemas> extends Handle<J> implements AsyncDisposable {
   /**
    * Waits for what is in flight, then closes the connections. Further calls throw ClosedError. What has not ended within `timeoutMs` is rolled back
    * and fails: with ClosedError where it was not begun, else with a ConnectionError (`closed`). Settles within that time and two seconds, whatever
-   * the database does, and never fails for what that does. May be called again.
+   * the database does, and never fails for what that does. May be called again: that waits for the first one.
    *
    * @throws TransactionScopeError inside a transaction of this store; ValidationError.
    */

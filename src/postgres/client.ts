@@ -1,4 +1,5 @@
 import type Postgres from 'postgres';
+import { before, deadlineIn } from '../driver/deadline.ts';
 import { Fifo } from '../driver/fifo.ts';
 import type { Query, Result } from '../driver/port.ts';
 import { BusyError, type CallOutcome, ConnectionError, type ConnectionReason, TimeoutError } from '../errors.ts';
@@ -38,6 +39,8 @@ export class Call {
   pending: Pending | undefined;
   /** Its caller knows, though the server may not have answered. */
   isSettled = false;
+  /** The server was asked to cancel it. */
+  isCancelled = false;
 
   /** @param since `performance.now()` of the call. */
   constructor(
@@ -68,6 +71,9 @@ const MOVING_MS = 5;
 /** Milliseconds that the way to a server and back takes at the most, as far as that is a reason to wait for it. */
 const LONGEST_WAY_MS = 250;
 
+/** Milliseconds that the next statement of a connection waits for a request to cancel the one before. */
+const CANCEL_WAIT_MS = 1_000;
+
 /** A statement is cancelled so long before its limit, so that its caller learns in time whether it was undone. */
 const graceMs = (limitMs: number) => Math.min(500, limitMs / 10);
 
@@ -87,7 +93,12 @@ export class Client {
   #fastestMs: number | undefined;
   #bytesSeen = 0;
   #heardAt: number;
-  #cancelled: Call | undefined;
+  /** A request to cancel a statement was sent: the server may still be about to act on it. */
+  #hasCancelled = false;
+  /** Settles when the server has acted on it, as far as can be told. */
+  #cancelling: Promise<unknown> | undefined;
+  /** The server has said that a commit was not waited for: a standby may not have it. */
+  #isUnconfirmed = false;
   readonly #whenLost = new Set<(error: unknown) => void>();
   events: ClientEvents | undefined;
   /** Of one statement, or one transaction, that shares it with no other. */
@@ -131,7 +142,7 @@ export class Client {
 
   /** Whether a cancelled statement may still be in the server's way, or it is too old. */
   isUsedUp(now: number): boolean {
-    return this.#cancelled !== undefined || this.until <= now;
+    return this.#hasCancelled || this.until <= now;
   }
 
   /** Runs a statement whose values were checked. Every value goes as the text that the codecs made of it. */
@@ -141,8 +152,14 @@ export class Client {
       call.reject(new ConnectionError('lost'));
       return;
     }
+    if (this.#cancelling) {
+      // a request that is late would cancel this statement instead of the one before
+      void this.#cancelling.then(() => this.send(call));
+      return;
+    }
     if (this.#sent.size === 0) {
       this.#headSince = performance.now();
+      this.#isUnconfirmed = false;
       this.socket.hold(true);
     }
     const pending = this.sql.unsafe(query.sql, query.params as never[], this.#how);
@@ -156,7 +173,10 @@ export class Client {
       (rows) => {
         if (this.isDead) return;
         const isNext = this.#leave(call, isAlone);
-        if (isNext && !call.isSettled) call.resolve({ rows, count: rows.count, command: rows.command });
+        if (isNext && !call.isSettled) {
+          if (this.#isUnconfirmed) call.reject(this.#unconfirmed(call));
+          else call.resolve({ rows, count: rows.count, command: rows.command });
+        }
         if (isNext) this.events?.onProgress(this);
       },
       (error) => this.#fail(call, error),
@@ -186,7 +206,7 @@ export class Client {
     if (isCancellable && now >= limit - graceMs(limit - this.#headSince)) this.#cancel(head);
     for (const call of this.#sent) {
       if (call === head || call.isSettled) continue;
-      if (now < call.acquireBy) break; // they stand in the order in which they came
+      if (now < call.acquireBy) continue;
       call.isSettled = true;
       call.reject(new BusyError('acquire_timeout', { outcome: 'unknown' })); // it only reads
     }
@@ -219,7 +239,7 @@ export class Client {
       const own = i === 0 ? first : undefined;
       call.reject(own ?? new ConnectionError(reason, this.#circumstances(call)));
     }
-    const error = new ConnectionError(reason, { outcome: 'rolled_back' });
+    const error = first instanceof TimeoutError ? first : new ConnectionError(reason, { outcome: 'rolled_back' });
     for (const listener of this.#whenLost) listener(error);
     this.#whenLost.clear();
     void this.sql.end({ timeout: 0 });
@@ -254,7 +274,7 @@ export class Client {
   #fail(call: Call, error: unknown): void {
     if (this.isDead) return;
     if (isReadOnly(error)) this.isSuspect = true;
-    const failure = classify(error, { ...this.#circumstances(call), wasCancelled: this.#cancelled === call });
+    const failure = classify(error, { ...this.#circumstances(call), wasCancelled: call.isCancelled });
     const isLost = endsConnection(error);
     const isNext = !isLost && this.#leave(call);
     if (!call.isSettled) call.reject(failure);
@@ -263,21 +283,44 @@ export class Client {
     else this.lose(failure instanceof ConnectionError ? failure.reason : 'lost');
   }
 
+  /**
+   * What the server notices. A commit that waits for a synchronous standby, and is cancelled, is reported as done, with a warning: whether it
+   * outlives the primary is not known.
+   */
+  notice({ code, routine }: { readonly code?: string; readonly routine?: string }): void {
+    if (code === '01000' && routine === 'SyncRepWaitForLSN') this.#isUnconfirmed = true;
+  }
+
+  #unconfirmed(call: Call): TimeoutError {
+    this.#isUnconfirmed = false;
+    return new TimeoutError(call.isCancelled ? 'statement' : 'cancelled', {
+      outcome: 'unknown',
+      reads: call.query.reads,
+    });
+  }
+
   #circumstances({ limits: { whenLost }, query }: Call) {
     return { whenLost, outcome: whenLost, reads: query.reads, reconnects: this.reconnects };
   }
 
   /** Asks the server to cancel a statement, over a connection of its own. What the server makes of it is heard from the statement. */
   #cancel(call: Call): void {
-    if (this.#cancelled) return;
-    this.#cancelled = call;
+    if (call.isCancelled) return;
+    call.isCancelled = true;
+    this.#hasCancelled = true;
     this.socket.allowCancel();
     // postgres.js 3.4.9: `cancel()` returns null, and leaves the rejection of a request that cannot be delivered to end the process
     const { pending } = call;
     const canceller = pending?.canceller;
     if (!pending || !canceller) return;
     pending.canceller = null;
-    void Promise.resolve(canceller(pending)).catch(() => {});
+    const answered = Promise.resolve(canceller(pending)).catch(() => {});
+    const cancelling = before(deadlineIn(CANCEL_WAIT_MS), () => new TimeoutError('operation'), answered)
+      .catch(() => {})
+      .then(() => {
+        if (this.#cancelling === cancelling) this.#cancelling = undefined;
+      });
+    this.#cancelling = cancelling;
   }
 }
 

@@ -74,15 +74,18 @@ export class Dialer {
     throw failure;
   }
 
-  /** Whether a server still says anything to a new connection: if only that it has none left. */
+  /** Whether a server still says anything to a new connection: if only that it takes none. False where nothing comes, or no way leads there. */
   async answers(host: Host, timeoutMs: number): Promise<boolean> {
     const socket = new OneSocket(host, undefined);
     try {
       const client = await this.#connect(host, socket, timeoutMs);
       void client.client.end(1_000);
       return true;
-    } catch {
-      return socket.bytesRead > 0;
+    } catch (error) {
+      if (socket.bytesRead > 0 || !(error instanceof ConnectionError)) return true;
+      const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+      // a refusal is an answer, and a name that cannot be looked up says nothing of the server
+      return error.reason !== 'timeout' && code !== 'EHOSTUNREACH' && code !== 'ENETUNREACH';
     }
   }
 
@@ -110,7 +113,11 @@ export class Dialer {
 
   async #open(host: Host, wanted: Role): Promise<Client> {
     const { connectTimeoutMs = this.target.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS } = this.options;
-    const socket = new OneSocket(host, this.target.keepAliveMs);
+    const socket = new OneSocket(
+      host,
+      this.target.keepAliveMs,
+      typeof this.target.tls === 'object' && !this.target.isTlsDirect,
+    );
     const { client, role } = await this.#connect(host, socket, connectTimeoutMs);
     client.reconnects = role.isStandby || this.target.hosts.length > 1;
     if (FITS[wanted](role)) return client;
@@ -128,7 +135,10 @@ export class Dialer {
     let timer: NodeJS.Timeout | undefined;
     try {
       let client: Client | undefined;
-      const sql = this.#driver(host, socket, () => client?.lose('lost'));
+      const sql = this.#driver(host, socket, {
+        onclose: () => client?.lose('lost'),
+        onnotice: (notice) => client?.notice(notice),
+      });
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new ConnectionError('timeout')), timeoutMs);
       });
@@ -145,7 +155,7 @@ export class Dialer {
     }
   }
 
-  #driver(host: Host, socket: OneSocket, onclose: () => void): Postgres.Sql {
+  #driver(host: Host, socket: OneSocket, events: Pick<Postgres.Options<never>, 'onclose' | 'onnotice'>): Postgres.Sql {
     const { user, password, database, tls, isTlsDirect, parameters } = this.target;
     const { applicationName, durability, prepare } = this.options;
     const options = {
@@ -157,11 +167,13 @@ export class Dialer {
       database,
       socket: socket.open,
       ssl:
-        typeof tls === 'object' && tls.rejectUnauthorized && !tls.checkServerIdentity
-          ? { ...tls, checkServerIdentity: socket.verify }
-          : tls,
+        host.path !== undefined
+          ? false // libpq: a socket of this machine is not encrypted
+          : typeof tls === 'object' && tls.rejectUnauthorized && !tls.checkServerIdentity
+            ? { ...tls, checkServerIdentity: socket.verify }
+            : tls,
       sslnegotiation: isTlsDirect ? 'direct' : null,
-      onclose,
+      ...events,
       max: 1, // a client is one connection
       prepare,
       // times are limited, and connections ended, by the pool; 0 is none
@@ -174,7 +186,6 @@ export class Dialer {
       debug: false,
       publications: '',
       fetch_types: false, // a query at every connect, for arrays, which the schema does not have
-      onnotice: () => {},
       // the codecs own the conversion: the driver hands over and takes text, or jsonb would be encoded twice
       types: {
         timestamptz: { to: 1184, from: [1184], serialize: asText, parse: asText },

@@ -128,6 +128,7 @@ export function connectFailure(error: unknown): ConnectionError {
 
 function reasonOf(error: unknown): ConnectionReason {
   const { code = '', message = '' } = error as NodeJS.ErrnoException;
+  if (/before secure TLS connection/.test(message)) return 'tls';
   if (isOfServer(error)) {
     if (code === '57P03') return 'starting';
     if (/^57P0/.test(code)) return 'shutting_down';

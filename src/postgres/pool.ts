@@ -134,6 +134,10 @@ export class Pool {
               ...(timeoutMs === undefined ? {} : { runMs: timeoutMs }),
               ...(deadline === undefined ? {} : { deadline }),
             };
+      if (limits.deadline <= now) {
+        reject(new BusyError('acquire_timeout'));
+        return;
+      }
       const want = !query.reads ? 'write' : query.byKey ? 'shared' : 'read';
       this.#place(new StatementWaiter(want, this.#turns++, query, limits, now, resolve, reject), now);
     });
@@ -197,7 +201,8 @@ export class Pool {
     const client = this.#isClosed ? undefined : this.#find(waiter.want, now);
     if (client) waiter.grant(client);
     else if (this.#isClosed) waiter.reject(new ClosedError());
-    else if (this.#queued() >= this.options.maxQueued) waiter.reject(new BusyError('queue_full'));
+    else if (this.#queued() >= this.options.maxQueued + Math.max(0, this.options.poolSize - this.#clients.length))
+      waiter.reject(new BusyError('queue_full'));
     else {
       this.#waiting[waiter.want].push(waiter);
       this.#drain();
@@ -278,11 +283,21 @@ export class Pool {
   #drain(): void {
     const writes = Math.min(this.#waiting.write.size, this.#mostWriters() - this.#writers);
     let wanted = this.#waiting.read.size + Math.max(0, writes);
-    for (const client of this.#clients) if (client.isDraining) wanted--;
+    if (wanted <= 0) return;
+    const now = performance.now();
+    // one whose statement takes long frees nothing soon
+    for (const client of this.#clients) if (client.isDraining && client.isMoving(now)) wanted--;
     for (; wanted > 0; wanted--) {
       let least: Client | undefined;
       for (const client of this.#clients)
-        if (client.load && !client.isHeld && !client.isDraining && (!least || client.load < least.load)) least = client;
+        if (
+          client.load &&
+          !client.isHeld &&
+          !client.isDraining &&
+          client.isMoving(now) &&
+          (!least || client.load < least.load)
+        )
+          least = client;
       if (!least) return;
       least.isDraining = true;
     }
@@ -346,23 +361,25 @@ export class Pool {
   async #open(): Promise<void> {
     this.#opening++;
     const round = this.#failures;
+    let client: Client;
     try {
-      const client = await this.dialer.dial();
-      this.#opening--;
-      this.#failures = 0;
-      this.#lastFailure = undefined;
-      client.until = performance.now() + (this.options.maxLifetimeMs ?? someLifetimeMs());
-      client.events = {
-        onProgress: (one) => this.#onProgress(one),
-        onLost: (one, reason) => this.#onLost(one, reason),
-      };
-      if (!client.isDead) this.#clients.push(client);
-      if (this.#isClosed) this.#retire(client);
-      else this.#serve();
+      client = await this.dialer.dial();
     } catch (error) {
       this.#opening--;
       this.#onRefused(error as ConnectionError, round); // a dialer throws no other
+      return;
     }
+    this.#opening--;
+    this.#failures = 0;
+    this.#lastFailure = undefined;
+    client.until = performance.now() + (this.options.maxLifetimeMs ?? someLifetimeMs());
+    client.events = {
+      onProgress: (one) => this.#onProgress(one),
+      onLost: (one, reason) => this.#onLost(one, reason),
+    };
+    if (!client.isDead) this.#clients.push(client);
+    if (this.#isClosed) this.#retire(client);
+    else this.#serve();
   }
 
   /** @param round the failures that were known when it began: those that began together count once. */
@@ -419,7 +436,13 @@ export class Pool {
     this.#timer = setTimeout(() => this.#tick(), this.#tickMs).unref();
   }
 
+  /** After a turn of the loop: where that was held up, what the servers have sent meanwhile is read before anything is given up. */
   #tick(): void {
+    setImmediate(() => this.#look());
+  }
+
+  #look(): void {
+    if (this.#isClosed) return;
     const now = performance.now();
     for (const client of [...this.#clients]) {
       client.check(now);

@@ -3,6 +3,8 @@ import { setTimeout } from 'node:timers';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { Host } from './target.ts';
 
+/** `N`: what a server without TLS says to the request for it. */
+const NO_TLS = 78;
 /** Milliseconds in which the request to cancel a statement must reach the server. */
 const CANCEL_MS = 2_000;
 
@@ -19,6 +21,8 @@ export class OneSocket {
   constructor(
     private readonly host: Host,
     private readonly keepAliveMs: number | undefined,
+    /** Its server must say that it has TLS: postgres.js 3.4.9 goes on where it says that it has not. */
+    private readonly mustHaveTls = false,
   ) {}
 
   /** What postgres.js calls for a socket. Rejects with what `net` reports, or where it is called again. */
@@ -27,7 +31,12 @@ export class OneSocket {
       this.#socket = this.#connect();
       this.#socket.setNoDelay(true);
       if (this.keepAliveMs !== undefined) this.#socket.setKeepAlive(true, this.keepAliveMs);
-      return connected(this.#socket);
+      const socket = await connected(this.#socket);
+      if (this.mustHaveTls && this.host.path === undefined)
+        socket.once('data', (bytes: Buffer) => {
+          if (bytes[0] === NO_TLS) socket.destroy(failure('ERR_TLS_NOT_OFFERED', 'the server has no TLS'));
+        });
+      return socket;
     }
     if (!this.#mayCancel || this.#isDestroyed) throw failure('ECONNRESET', 'the connection was closed');
     this.#mayCancel = false;

@@ -57,6 +57,9 @@ const CANNOT_BE_SET: ReadonlySet<string> = new Set([
     'service',
     'servicefile',
     'krbsrvname',
+    'hostaddr',
+    'fallback_application_name',
+    'requiressl',
     'gsslib',
     'gssdelegation',
     'sslcrl',
@@ -94,7 +97,7 @@ export function parsePostgresUrl(url: string, { ssl, isReplica = false }: UrlOpt
   const [, authority = '', path = '', search = ''] = parts;
   const at = authority.lastIndexOf('@');
   const [user = '', ...password] = authority.slice(0, Math.max(at, 0)).split(':');
-  const given = new URLSearchParams(search);
+  const given = new URLSearchParams(search.replaceAll('+', '%2B')); // a + is a +, as for libpq
   const env = process.env;
   const take = (name: string, variable?: string): string | undefined => {
     const value = given.get(name) ?? (variable === undefined ? undefined : env[variable]);
@@ -102,7 +105,9 @@ export function parsePostgresUrl(url: string, { ssl, isReplica = false }: UrlOpt
     return value || undefined;
   };
 
-  const hosts = hostsOf(take('host') ?? authority.slice(at + 1), take('port', 'PGPORT'));
+  const named = take('host'); // decoded already
+  const hosts = hostsOf(named === undefined ? authority.slice(at + 1) : encodeURI(named), take('port', 'PGPORT'));
+  const negotiation = take('sslnegotiation') ?? 'postgres';
   const name = decoded(user) || take('user', 'PGUSER') || env.PGUSERNAME || systemUser();
   const role = take('target_session_attrs', isReplica ? undefined : 'PGTARGETSESSIONATTRS');
   if (role !== undefined && !isRole(role))
@@ -123,10 +128,12 @@ export function parsePostgresUrl(url: string, { ssl, isReplica = false }: UrlOpt
       certificate: take('sslcert', 'PGSSLCERT'),
       key: take('sslkey', 'PGSSLKEY'),
     }),
-    isTlsDirect: take('sslnegotiation') === 'direct',
+    isTlsDirect: negotiation === 'direct',
     connectTimeoutMs: Number(seconds) > 0 ? Math.ceil(Number(seconds) * 1000) : undefined,
     keepAliveMs: take('keepalives') === '0' ? undefined : 1000 * (Number(take('keepalives_idle')) || 60),
   };
+  if (negotiation !== 'postgres' && !(negotiation === 'direct' && typeof target.tls === 'object'))
+    throw invalid("the parameter 'sslnegotiation' is postgres, or direct with sslmode=require or stricter");
   for (const used of ['sslmode', 'ssl', 'user', 'password', 'dbname', 'keepalives_idle']) given.delete(used);
   for (const [parameter, value] of given) refuse(parameter, value);
   return { ...target, parameters: Object.fromEntries([...given].filter(([parameter]) => !(parameter in MAY_BE))) };
@@ -143,13 +150,15 @@ function refuse(parameter: string, value: string): void {
 
 /** `a`, `a:5432`, `[::1]:5432`, `/var/run/postgresql`, and several of them with commas; PGHOST, which may be a bare IPv6 address, where there is none. */
 function hostsOf(given: string, ports: string | undefined): readonly Host[] {
-  const text = decoded(given) || process.env.PGHOST || 'localhost';
+  const text = given || encodeURI(process.env.PGHOST ?? '') || 'localhost';
   const names = text.split(',');
   const port = (i: number) => ports?.split(',')[i] ?? ports?.split(',')[0];
-  return names.map((one, i) => {
-    if (one.startsWith('/')) {
-      const number = portOf(port(i));
-      return { host: one, port: number, path: `${one}/.s.PGSQL.${number}` };
+  return names.map((raw, i) => {
+    const one = decoded(raw);
+    const [, folder = '', behind] = /^(.*?)(?::(\d{1,5}))?$/s.exec(one) ?? [];
+    if (folder.startsWith('/')) {
+      const number = portOf(behind ?? port(i));
+      return { host: folder, port: number, path: `${folder}/.s.PGSQL.${number}` };
     }
     if (isIPv6(one)) return { host: one, port: portOf(port(i)) };
     const [, address, name, own] = /^(?:\[([^[\]]+)\]|([^[\]:/?#@\s]+))(?::(\d{1,5}))?$/.exec(one) ?? [];

@@ -1,6 +1,6 @@
 /** libpq's `sslmode` → what the driver takes. */
 import { readFileSync } from 'node:fs';
-import type { PeerCertificate } from 'node:tls';
+import { createSecureContext, type PeerCertificate, type SecureContextOptions } from 'node:tls';
 import { ConfigurationError } from '../errors.ts';
 
 const MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
@@ -44,6 +44,7 @@ export function tlsOf({ mode: asked, rootCertificate, certificate, key }: Asked)
     ...(certificate === undefined ? {} : { cert: fileOf('sslcert', certificate) }),
     ...(key === undefined ? {} : { key: fileOf('sslkey', key) }),
   };
+  checkFiles(files);
   if (mode === 'require') return { ...files, rejectUnauthorized: false };
   return mode === 'verify-ca'
     ? { ...files, rejectUnauthorized: true, checkServerIdentity: () => undefined }
@@ -56,6 +57,17 @@ function modeOf(asked: boolean | string): TlsMode {
   const mode = MODES.find((one) => one === asked);
   if (!mode) throw new ConfigurationError(`TLS: sslmode is one of ${MODES.join(', ')}`);
   return mode;
+}
+
+/** What Node cannot read would end the process when the driver uses it. */
+function checkFiles(files: SecureContextOptions): void {
+  try {
+    createSecureContext(files);
+  } catch {
+    throw new ConfigurationError(
+      'TLS: sslrootcert, sslcert or sslkey cannot be used: PEM files are needed, a key without a passphrase, and the one of its certificate',
+    );
+  }
 }
 
 function fileOf(name: string, path: string): Buffer {
