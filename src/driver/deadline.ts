@@ -7,10 +7,13 @@ export const deadlineIn = (ms: number): number => performance.now() + ms;
  * Settles as `work` does, or rejects with what `late` makes when that has not happened by the deadline. What `work` does later is ignored, also
  * when it fails.
  */
-export function before<T>(deadline: number, late: () => Error, work: Promise<T>): Promise<T> {
-  if (deadline === Number.POSITIVE_INFINITY) return work;
+export function before<T>(deadline: number, late: () => Error, work: PromiseLike<T>): Promise<T> {
+  if (deadline === Number.POSITIVE_INFINITY) return Promise.resolve(work);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(late()), Math.min(2_147_483_647, Math.max(0, deadline - performance.now())));
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    // a source may give a thenable that has nothing but `then`
+    void Promise.resolve(work)
+      .then(resolve, reject)
+      .then(() => clearTimeout(timer));
   });
 }

@@ -87,7 +87,8 @@ class Chunks<Input> {
   readonly #encodeTrail: (row: Values) => unknown[];
   #index = 0;
   #isDone = false;
-  #isLate = false;
+  /** The source has not given what it was asked for: it cannot be ended either. */
+  #isOwing = false;
   #since = performance.now(); // over all chunks: SQLite stores one without leaving the microtasks
 
   /** @throws ValidationError when the inputs are no list. */
@@ -123,7 +124,7 @@ class Chunks<Input> {
     const chunk: Chunk = { ids: [], rows: [], trail: [], chars: 0 };
     while (!this.#isDone && chunk.rows.length < chunkRows && chunk.chars < chunkChars) {
       const taken = this.#iterator.next(); // no promise for those that are at hand
-      const { done, value } = 'then' in taken ? await this.#inTime(taken) : taken;
+      const { done, value } = 'then' in taken ? await this.#given(taken) : taken;
       if (done) {
         this.#isDone = true;
         break;
@@ -146,17 +147,20 @@ class Chunks<Input> {
   async end(): Promise<void> {
     this.#isDone = true;
     const ending = Promise.resolve(this.#iterator.return?.());
-    if (this.#isLate) ending.catch(() => {});
+    if (this.#isOwing) ending.catch(() => {});
     else await this.#inTime(ending);
   }
 
   /** Others wait while the source does: for the writer, or for a connection. */
-  #inTime<T>(taken: Promise<T>): Promise<T> {
-    const late = () => {
-      this.#isLate = true;
-      return new TimeoutError('source');
-    };
-    return before(deadlineIn(this.cx.settings.sourceTimeoutMs), late, taken);
+  #inTime<T>(taken: PromiseLike<T>): Promise<T> {
+    return before(deadlineIn(this.cx.settings.sourceTimeoutMs), () => new TimeoutError('source'), taken);
+  }
+
+  async #given<T>(taken: PromiseLike<T>): Promise<T> {
+    this.#isOwing = true;
+    const given = await this.#inTime(taken);
+    this.#isOwing = false;
+    return given;
   }
 }
 

@@ -4,6 +4,9 @@ import { BusyError } from '../errors.ts';
 /** Milliseconds of work without a break. */
 const LIMIT_MS = 5;
 
+/** Pieces of work between two looks at the clock. */
+const GROUP = 16;
+
 interface Later {
   readonly run: () => void;
 }
@@ -16,6 +19,7 @@ interface Later {
 export class Breath {
   #workingSince: number | undefined;
   readonly #later = new Fifo<Later>();
+  #isWorking = false;
 
   constructor(private readonly maxQueued: number) {}
 
@@ -38,9 +42,9 @@ export class Breath {
   }
 
   /** Runs work when the loop has had its turn, behind what came before: as much in one turn as is good for the loop. */
-  later<T>(work: () => T | Promise<T>): Promise<T> {
+  later<T>(work: () => T | Promise<T>, maxQueued = this.maxQueued): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.#later.size >= this.maxQueued) return reject(new BusyError('queue_full'));
+      if (this.#later.size >= maxQueued) return reject(new BusyError('queue_full'));
       const run = () => {
         try {
           resolve(work());
@@ -49,16 +53,22 @@ export class Breath {
         }
       };
       this.#later.push({ run });
-      if (this.#later.size === 1) setImmediate(() => this.#work());
+      if (this.#isWorking) return;
+      this.#isWorking = true;
+      setImmediate(() => this.#work());
     });
   }
 
-  #work(): void {
+  async #work(): Promise<void> {
     const end = performance.now() + LIMIT_MS;
     do {
-      this.#later.peek()?.run();
-      this.#later.shift();
+      for (let i = 0; i < GROUP && this.#later.size; i++) {
+        this.#later.peek()?.run();
+        this.#later.shift();
+      }
+      await new Promise(process.nextTick); // what is made of them counts, too
     } while (this.#later.size && performance.now() < end);
     if (this.#later.size) setImmediate(() => this.#work());
+    else this.#isWorking = false;
   }
 }

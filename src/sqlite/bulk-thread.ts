@@ -33,7 +33,16 @@ const PROGRAM = `
     if (!queries) {
       try {
         if (database.inTransaction) database.exec('rollback');
-        database.pragma('wal_checkpoint(PASSIVE)');
+        // the rest of a log that others write to meanwhile is copied while they wait for a moment: or it would never start anew
+        for (let i = 0; i < 20; i++) {
+          database.pragma('wal_checkpoint(PASSIVE)');
+          try {
+            if (database.pragma('wal_checkpoint(TRUNCATE)')[0].busy === 0) break;
+          } catch ({ code }) {
+            if (!String(code).startsWith('SQLITE_BUSY')) throw new Error(code);
+          }
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+        }
       } finally {
         database.close();
         parentPort.close();
@@ -68,6 +77,7 @@ interface Waiting {
 export class BulkThread {
   readonly #worker: Worker;
   readonly #waiting: Waiting[] = [];
+  #hasExited = false;
   /** Whether its transaction is open. */
   inTransaction = false;
   /** When it has copied the log and closed its connection. Never fails. */
@@ -101,6 +111,7 @@ export class BulkThread {
     this.ended = new Promise((resolve) => {
       this.#worker.once('exit', () => {
         this.inTransaction = false;
+        this.#hasExited = true;
         for (const { reject } of this.#waiting.splice(0))
           reject(new ConnectionError('lost', { cause, outcome: 'unknown' }));
         resolve();
@@ -121,6 +132,7 @@ export class BulkThread {
 
   /** Runs statements in order, and answers the last one's result. Fails as better-sqlite3 does. */
   run(queries: readonly Query[]): Promise<Result> {
+    if (this.#hasExited) return Promise.reject(new ConnectionError('lost', { outcome: 'rolled_back' }));
     this.#worker.postMessage(queries.map(({ sql, params, each }) => ({ sql, params, each })));
     return this.#answer();
   }

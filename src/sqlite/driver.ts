@@ -29,6 +29,12 @@ const LONGEST_WAIT_MS = 16;
 /** Milliseconds that threads may take to end when the store is closed. */
 const THREADS_END_MS = 1_000;
 
+/** A thread, from before it has started until it has ended. */
+interface Working {
+  thread: BulkThread | undefined;
+  readonly ended: Promise<unknown>;
+}
+
 export interface SqliteConnectionOptions {
   /** Milliseconds to wait for a lock that another process holds. */
   readonly busyTimeoutMs: number;
@@ -58,7 +64,7 @@ export class SqliteConnection implements Connection {
   /** The transaction that is open, if any. */
   #open: OpenTransaction | undefined;
   /** Those that still work on the file. */
-  readonly #threads = new Set<BulkThread>();
+  readonly #threads = new Set<Working>();
   readonly bulkTransaction?: Required<Driver>['bulkTransaction'];
 
   /** @param reader a second, read-only connection to the same file; none for `:memory:`. */
@@ -135,13 +141,15 @@ export class SqliteConnection implements Connection {
 
   async #transact<T>(work: (inner: Driver) => Promise<T>, deadline: number): Promise<T> {
     await this.#locking(() => this.#begins.run(), deadline);
-    const transaction = new OpenTransaction(this.writer, this.#writing);
+    const transaction = new OpenTransaction(this.writer, this.#writing, this.#breath);
     return this.#during(transaction, async () => {
       try {
         const late = () => new TimeoutError('transaction');
         const result = await before(deadline, late, Promise.race([work(transaction.driver()), transaction.aborted]));
         transaction.check();
+        if (performance.now() >= deadline) throw late();
         transaction.end();
+        this.#wal?.beforeCommit(true);
         await this.#locking(() => this.#commits.run());
         this.#wal?.afterCommit();
         return result;
@@ -166,7 +174,7 @@ export class SqliteConnection implements Connection {
   async #bulk<T>(work: (inner: Driver) => Promise<T>): Promise<T> {
     const thread = await this.#startThread();
     if (!thread) return this.#transact(work, Number.POSITIVE_INFINITY);
-    const opened = new OpenTransaction(this.writer, this.#writing);
+    const opened = new OpenTransaction(this.writer, this.#writing, this.#breath);
     const run = (...queries: readonly Query[]) => this.#lockingLater(() => thread.run(queries));
     let hasEnded = false;
     return this.#during(opened, async () => {
@@ -198,17 +206,24 @@ export class SqliteConnection implements Connection {
   }
 
   async #startThread(): Promise<BulkThread | undefined> {
-    const thread = await BulkThread.start(this.writer);
-    if (!thread) return undefined;
-    this.#threads.add(thread);
-    void this.#wal?.during(() => thread.ended).then(() => this.#threads.delete(thread)); // the thread copies the log
-    return thread;
+    const starting = BulkThread.start(this.writer);
+    const working: Working = { thread: undefined, ended: starting.then((thread) => thread?.ended) };
+    this.#threads.add(working);
+    void working.ended.then(() => this.#threads.delete(working));
+    const thread = await starting;
+    working.thread = thread;
+    if (thread) void this.#wal?.during(() => thread.ended); // the thread copies the log
+    if (!this.#closed) return thread;
+    thread?.end();
+    throw new ClosedError();
   }
 
-  async #copyWal(): Promise<void> {
-    const thread = this.#closed ? undefined : await this.#startThread();
+  /** False where there can be no thread. */
+  async #copyWal(): Promise<boolean> {
+    const thread = await this.#startThread();
     thread?.end();
     await thread?.ended;
+    return thread !== undefined;
   }
 
   async close(timeoutMs: number): Promise<void> {
@@ -218,17 +233,18 @@ export class SqliteConnection implements Connection {
       this.#turns.expireAll(() => new ClosedError());
       this.#open?.abort(new ConnectionError('closed', { outcome: 'rolled_back' }));
     }, timeoutMs);
+    const deadline = deadlineIn(timeoutMs);
     await this.#turns.runAll(async () => {
-      await this.#breath.later(() => {}); // reads that wait for the loop's turn come first
+      await this.#breath.later(() => {}, Number.POSITIVE_INFINITY); // reads that wait for the loop's turn come first
       this.#closed = true;
       clearTimeout(timer);
-      for (const thread of this.#threads) thread.keep();
-      const ended = Promise.all([...this.#threads].map((thread) => thread.ended)).then(() => {});
-      await before(deadlineIn(Math.max(THREADS_END_MS, timeoutMs)), () => new TimeoutError('operation'), ended).catch(
-        () => {
-          for (const thread of this.#threads) thread.kill();
-        },
-      );
+      for (const { thread } of this.#threads) thread?.keep();
+      const ended = Promise.all([...this.#threads].map((working) => working.ended));
+      const late = () => new TimeoutError('operation');
+      await before(Math.max(deadline, deadlineIn(THREADS_END_MS)), late, ended).catch(() => {
+        for (const { thread } of this.#threads) thread?.kill();
+        return before(deadlineIn(THREADS_END_MS), late, ended).catch(() => {});
+      });
       this.reader?.close();
       this.writer.close();
     });
@@ -239,6 +255,7 @@ export class SqliteConnection implements Connection {
    * the disk; a lone one has its own. Each is acknowledged after the commit, and fails alone.
    */
   #write(queries: readonly Query[]): Promise<Result> {
+    if (this.#closed) return Promise.reject(new ClosedError());
     return new Promise((resolve, reject) => {
       const waiter = this.#turns.wait(reject);
       if (!waiter) return;
@@ -261,6 +278,8 @@ export class SqliteConnection implements Connection {
   #schedule(group: Write[]): void {
     const run = (writes: readonly Write[]): void | Promise<void> => {
       if (!writes.length) return;
+      this.#checkOpen();
+      this.#wal?.beforeCommit();
       this.#asked = writes.at(-1)?.asked ?? this.#asked; // no write waits for less than its time, since they wait together
       const outcomes = this.#locking(() => commitTogether(this.#committing, writes));
       // synchronously where nothing is in the way
@@ -279,7 +298,10 @@ export class SqliteConnection implements Connection {
     });
     this.#turns.runAll(turn).catch((error) => {
       if (this.#gathering === group) this.#gathering = undefined; // closed before its turn: no other write may join it
-      for (const { reject } of group) reject(error); // those that are settled already stay so
+      for (const { waiter, reject } of group) {
+        this.#turns.begin(waiter);
+        reject(error); // those that are settled already stay so
+      }
     });
   }
 

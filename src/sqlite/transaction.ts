@@ -2,6 +2,7 @@
 import type Sqlite from 'better-sqlite3';
 import type { Driver } from '../driver/port.ts';
 import { TransactionAbortedError } from '../errors.ts';
+import type { Breath } from './breath.ts';
 import { classify } from './errors.ts';
 import { runAll } from './group-commit.ts';
 import type { Statements } from './statements.ts';
@@ -16,6 +17,7 @@ export class OpenTransaction {
   constructor(
     private readonly writer: Sqlite.Database,
     private readonly statements: Statements,
+    private readonly breath: Breath,
   ) {
     this.aborted = new Promise((_, reject) => {
       this.#abort = reject;
@@ -43,10 +45,10 @@ export class OpenTransaction {
       exec: async (query) => this.#step(() => this.statements.run(query)),
       batch: async (queries) => this.#step(() => runAll(this.statements, queries)),
       transaction: async (work) => {
-        this.#step(() => this.writer.exec(`savepoint s${depth}`));
+        await this.#step(() => this.writer.exec(`savepoint s${depth}`));
         try {
           const result = await work(this.driver(depth + 1));
-          this.#step(() => this.writer.exec(`release s${depth}`));
+          await this.#step(() => this.writer.exec(`release s${depth}`));
           return result;
         } catch (error) {
           // SQLite has rolled everything back by itself after some failures: disk full, I/O error, RAISE(ROLLBACK)
@@ -58,7 +60,9 @@ export class OpenTransaction {
     };
   }
 
-  #step<T>(step: () => T): T {
+  /** Between statements, the event loop has its turn now and then: no limit could pass otherwise. */
+  async #step<T>(step: () => T): Promise<T> {
+    if (this.breath.isDue()) await this.breath.take();
     this.check();
     try {
       return step();

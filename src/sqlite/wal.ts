@@ -21,27 +21,46 @@ export interface WalWriter {
 export class WalWatch {
   #lookedAt = 0;
   #pauseMs = LOOK_MS;
+  #copiedAt = 0;
   #copies = 0;
+  #canCopy = true;
   #isLarge = false;
   #pages = CHECKPOINT_PAGES;
 
-  /** @param copy copies the log into the file, off the event loop, and settles when it has; it may do nothing. */
+  /** @param copy copies the log into the file, off the event loop, and settles when it has: with false where it cannot. */
   constructor(
     private readonly writer: WalWriter,
     private readonly file: string,
-    private readonly copy: () => Promise<void>,
+    private readonly copy: () => Promise<boolean>,
   ) {}
 
-  /** To be called after each commit. */
+  /** To be called before each commit, which would copy a log that is large; `now` where the commit itself may be large. */
+  beforeCommit(now = false): void {
+    if (this.#canCopy && (now || performance.now() - this.#lookedAt >= LOOK_MS)) this.#look();
+  }
+
+  /** To be called after each commit. Never fails: what was committed is committed. */
   afterCommit(): void {
-    const now = performance.now();
-    if (now - this.#lookedAt < this.#pauseMs || this.#copies) return;
-    this.#lookedAt = now;
-    const isLarge = sizeOf(`${this.file}-wal`) > WAL_LIMIT_BYTES;
-    this.#pauseMs = isLarge && this.#isLarge ? Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS) : LOOK_MS;
-    this.#isLarge = isLarge;
-    if (isLarge) void this.during(this.copy);
+    if (!this.#canCopy || this.#copies) return;
+    if (performance.now() - this.#lookedAt >= LOOK_MS) this.#look();
+    if (this.#isLarge && performance.now() - this.#copiedAt >= this.#pauseMs) void this.during(() => this.#copyNow());
+  }
+
+  #look(): void {
+    this.#lookedAt = performance.now();
+    this.#isLarge = sizeOf(`${this.file}-wal`) > WAL_LIMIT_BYTES;
+    if (!this.#isLarge) this.#pauseMs = LOOK_MS;
     this.#setCheckpoints();
+  }
+
+  async #copyNow(): Promise<void> {
+    const before = sizeOf(`${this.file}-wal`);
+    this.#canCopy = await this.copy().catch(() => true); // closed meanwhile
+    if (!this.#canCopy) this.#isLarge = false; // then commits do it, as SQLite does by itself
+    this.#copiedAt = performance.now();
+    // a reader is in the way as long as it does not get smaller
+    this.#pauseMs = sizeOf(`${this.file}-wal`) < before ? LOOK_MS : Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+    if (this.#canCopy) this.#look();
   }
 
   /** Commits copy nothing while `work` does it. */
@@ -65,5 +84,9 @@ export class WalWatch {
 }
 
 function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  try {
+    return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  } catch {
+    return 0; // the folder may not be read any more
+  }
 }
