@@ -51,6 +51,11 @@ describe('a server that takes no connection', () => {
       for (const error of await many(15, () => call(store))) expect(error).toMatchObject({ reason });
   });
 
+  it('is understood where a pooler speaks for it, which names no untranslated severity', async () => {
+    const { store } = await scripted({ welcome: () => ({ ...fatal('53300'), isOfPooler: true }) });
+    expect(await settled(store.incidents.count())).toMatchObject({ reason: 'too_many_connections', retryable: true });
+  });
+
   it.each(['close', 'silence'] as const)('fails all of 50 calls where connections meet with: %s', async (welcome) => {
     const { server, store } = await scripted({ welcome: () => welcome });
     const errors = await many(50, () => store.incidents.count());
@@ -230,7 +235,73 @@ describe('a server that fails a statement', () => {
   });
 });
 
+describe('a server that goes away while a statement is cancelled', () => {
+  it('ends no process: the request that cannot be delivered is given up', async () => {
+    const unexpected: unknown[] = [];
+    const note = (error: unknown) => unexpected.push(error);
+    process.on('unhandledRejection', note);
+    let accepts = true;
+    const { server, store } = await scripted(
+      { answer: (sql) => (/count\(/.test(sql) ? 'ignore' : undefined), cancel: () => accepts },
+      { statementTimeoutMs: 300 },
+    );
+    await settled(read(store));
+    accepts = false;
+    expect(await settled(store.incidents.count())).toMatchObject({ code: 'timeout', reason: 'statement' });
+    server.refuse(); // nothing listens; what is connected stays
+    expect(await settled(store.transaction((tx) => tx.incidents.count()))).toMatchObject({ code: expect.any(String) });
+    await sleep(300);
+    process.off('unhandledRejection', note);
+    expect(unexpected).toEqual([]);
+  });
+
+  it('is not silent because it takes no new connection', async () => {
+    const { server, store } = await scripted(
+      {
+        answer: async (sql) => {
+          if (/count\(/.test(sql)) await sleep(1_500);
+          return ok(sql);
+        },
+      },
+      { silenceTimeoutMs: 300, statementTimeoutMs: 20_000 },
+    );
+    await settled(read(store));
+    const counting = settled(store.incidents.count());
+    await sleep(50);
+    server.refuse();
+    expect(await counting).toBe(7);
+  });
+});
+
 describe('what waits', () => {
+  it('is not kept waiting by a connection that is stuck: another one is freed for it', async () => {
+    let stuck = 0;
+    const { store } = await scripted(
+      {
+        answer: async (sql, connection) => {
+          if (!/^describe/.test(sql) && /"incidents"."id" = /.test(sql)) {
+            stuck ||= connection;
+            if (connection === stuck) await new Promise(() => {});
+            await sleep(2);
+          }
+          return ok(sql);
+        },
+      },
+      { poolSize: 3, acquireTimeoutMs: 20_000, statementTimeoutMs: 60_000 },
+    );
+    void settled(read(store), 120_000);
+    await sleep(50);
+    let isOver = false;
+    const reading = many(10, async () => {
+      while (!isOver) await read(store);
+    });
+    await sleep(50);
+    expect(await settled(store.incidents.count())).toBe(7);
+    expect(await settled(store.transaction((tx) => tx.incidents.count()))).toBe(7);
+    isOver = true;
+    await reading;
+  });
+
   const slow = (ms: number): Script => ({
     answer: async (sql) => {
       if (/count\(/.test(sql)) await sleep(ms);

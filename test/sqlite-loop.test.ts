@@ -39,6 +39,50 @@ it('gives the loop its turn many times while 20,000 reads are made at the same m
   await store.close();
 });
 
+it('closes behind more reads than may wait, and refuses writes from then on for what they are', async () => {
+  const store = await openSqliteStore(`sqlite:${join(folder, 'closing.db')}`, { maxQueued: 50 });
+  const { id } = await store.incidents.create(newIncident({ alertData: 'x'.repeat(50_000) }));
+  const reading = Promise.allSettled(Array.from({ length: 2_000 }, () => store.incidents.get(id)));
+  await store.close();
+  await reading;
+  for (const { reason } of (await Promise.allSettled(
+    Array.from({ length: 200 }, () => store.incidents.addTags(id, ['x'])),
+  )) as PromiseRejectedResult[])
+    expect(reason).toMatchObject({ code: 'closed' });
+});
+
+it('ends a transaction by its limit that awaits one statement after the other', async () => {
+  const store = await openSqliteStore(`sqlite:${join(folder, 'long.db')}`, { durability: 'process' });
+  const endless = store.transaction(
+    async (tx) => {
+      for (;;) await tx.incidents.create(newIncident());
+    },
+    { timeoutMs: 150 },
+  );
+  await expect(endless).rejects.toMatchObject({ code: 'timeout', reason: 'transaction' });
+  expect(await store.incidents.count()).toBe(0);
+  await store.close();
+});
+
+it('lets the log start anew while writes go on, after a transaction that made it large', async () => {
+  const file = join(folder, 'busy.db');
+  const store = await openSqliteStore(`sqlite:${file}`, { durability: 'process' });
+  await store.transaction(async (tx) => {
+    for (let i = 0; i < 20; i++) await tx.incidents.create(newIncident({ alertData: 'y'.repeat(1_000_000) }));
+  });
+  expect(statSync(`${file}-wal`).size).toBeGreaterThan(WAL_LIMIT_BYTES);
+  await expect
+    .poll(
+      async () => {
+        for (let i = 0; i < 20; i++) await store.incidents.create(newIncident({ alertData: 'z'.repeat(20_000) }));
+        return statSync(`${file}-wal`).size;
+      },
+      { timeout: 20_000, interval: 1 },
+    )
+    .toBeLessThanOrEqual(WAL_LIMIT_BYTES);
+  await store.close();
+});
+
 it('refuses reads beyond maxQueued instead of keeping them all', async () => {
   const store = await openSqliteStore(`sqlite:${join(folder, 'queue.db')}`, { maxQueued: 10 });
   const { id } = await store.incidents.create(newIncident({ alertData: 'x'.repeat(100_000) }));

@@ -87,6 +87,7 @@ class Chunks<Input> {
   readonly #encodeTrail: (row: Values) => unknown[];
   #index = 0;
   #isDone = false;
+  readonly #ended = new AbortController();
   /** The source has not given what it was asked for: it cannot be ended either. */
   #isOwing = false;
   #since = performance.now(); // over all chunks: SQLite stores one without leaving the microtasks
@@ -146,19 +147,20 @@ class Chunks<Input> {
   /** Tells the source that no more is taken, and waits until it has ended: unless it is late already. */
   async end(): Promise<void> {
     this.#isDone = true;
+    this.#ended.abort();
     const ending = Promise.resolve(this.#iterator.return?.());
     if (this.#isOwing) ending.catch(() => {});
     else await this.#inTime(ending);
   }
 
   /** Others wait while the source does: for the writer, or for a connection. */
-  #inTime<T>(taken: PromiseLike<T>): Promise<T> {
-    return before(deadlineIn(this.cx.settings.sourceTimeoutMs), () => new TimeoutError('source'), taken);
+  #inTime<T>(taken: PromiseLike<T>, signal?: AbortSignal): Promise<T> {
+    return before(deadlineIn(this.cx.settings.sourceTimeoutMs), () => new TimeoutError('source'), taken, signal);
   }
 
   async #given<T>(taken: PromiseLike<T>): Promise<T> {
     this.#isOwing = true;
-    const given = await this.#inTime(taken);
+    const given = await this.#inTime(taken, this.#ended.signal);
     this.#isOwing = false;
     return given;
   }

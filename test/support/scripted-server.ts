@@ -12,6 +12,8 @@ export interface Rows {
 export interface Failure {
   readonly severity: 'ERROR' | 'FATAL';
   readonly code: string;
+  /** As PgBouncer says it: without the severity that is never translated. */
+  readonly isOfPooler?: boolean;
 }
 /** What a statement gets. `cut`: half a row, and the end. `ignore`: nothing, for ever. */
 export type Answer = Rows | Failure | 'close' | 'cut' | 'ignore';
@@ -20,6 +22,8 @@ export type Welcome = 'accept' | 'close' | 'silence' | Failure;
 
 export interface Script {
   readonly welcome?: (connection: number) => Welcome;
+  /** Whether a request to cancel is taken; else its connection is reset. */
+  readonly cancel?: () => boolean;
   /** Undefined: no rows. */
   readonly answer?: (sql: string, connection: number) => Answer | undefined | Promise<Answer | undefined>;
 }
@@ -37,8 +41,12 @@ function message(type: string, ...parts: readonly Buffer[]): Buffer {
   const body = Buffer.concat(parts);
   return Buffer.concat([Buffer.from(type), int32(body.length + 4), body]);
 }
-const failure = ({ severity, code }: Failure) =>
-  message('E', ...[`S${severity}`, `V${severity}`, `C${code}`, 'Mthe script says so'].map(text), Buffer.from([0]));
+const failure = ({ severity, code, isOfPooler }: Failure) =>
+  message(
+    'E',
+    ...[`S${severity}`, ...(isOfPooler ? [] : [`V${severity}`]), `C${code}`, 'Mthe script says so'].map(text),
+    Buffer.from([0]),
+  );
 const READY = message('Z', Buffer.from('I'));
 const TEXT = 25;
 const columns = (count: number) =>
@@ -90,6 +98,12 @@ export class ScriptedServer {
     await once(this.#server, 'listening');
     this.#port = (this.#server.address() as AddressInfo).port;
     return this;
+  }
+
+  /** Nothing listens any more; what is connected stays so. */
+  refuse(): void {
+    this.#server?.close();
+    this.#server = undefined;
   }
 
   /** Nothing listens any more, and all connections are gone. */
@@ -150,7 +164,8 @@ export class ScriptedServer {
       }
       if (code === 80877102) {
         this.cancels++;
-        socket.end();
+        if (this.script.cancel?.() === false) socket.resetAndDestroy();
+        else socket.end();
         return;
       }
       connection = ++this.connections;
