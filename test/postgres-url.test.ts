@@ -56,6 +56,7 @@ describe('a PostgreSQL URL', () => {
     ],
     ['postgres:///d', [{ host: 'localhost', port: 5432 }]],
     ['postgres:///d?host=/var/run&port=5433', [{ host: '/var/run', port: 5433, path: '/var/run/.s.PGSQL.5433' }]],
+    ['postgres://u@%2Ftmp:5433/d', [{ host: '/tmp', port: 5433, path: '/tmp/.s.PGSQL.5433' }]],
     ['postgres://u@%2Fvar%2Frun/d', [{ host: '/var/run', port: 5432, path: '/var/run/.s.PGSQL.5432' }]],
     [
       'postgres://u@/d?host=a,b&port=1,2',
@@ -74,6 +75,7 @@ describe('a PostgreSQL URL', () => {
       password: 'p:q/r',
       database: 'my data',
     });
+    expect(parsePostgresUrl('postgres://u@h/d?password=a+b%2Bc').password).toBe('a+b+c');
     expect(parsePostgresUrl('postgres://u:p:q@h')).toMatchObject({ user: 'u', password: 'p:q', database: 'u' });
     Object.assign(process.env, { PGUSER: 'eu', PGPASSWORD: 'ep', PGDATABASE: 'ed', PGHOST: '::1', PGPORT: '5434' });
     expect(parsePostgresUrl('postgres://')).toMatchObject({
@@ -113,6 +115,10 @@ describe('a PostgreSQL URL', () => {
       rejectUnauthorized: true,
     });
     expect(() => parsePostgresUrl('postgres://h/d?sslmode=verify-ca&sslrootcert=/none')).toThrow(ConfigurationError);
+    // it ended the process when the driver used it
+    expect(() => parsePostgresUrl(`postgres://h/d?sslmode=require&sslcert=${file}&sslkey=${file}`)).toThrow(
+      ConfigurationError,
+    );
   });
 
   it('looks for a server that takes writes where there are several hosts, unless it is asked for another', () => {
@@ -141,6 +147,8 @@ describe('a PostgreSQL URL', () => {
     'target_session_attrs=bogus',
     'channel_binding=require',
     'gssencmode=require',
+    'sslnegotiation=direct',
+    'hostaddr=1.2.3.4',
     'passfile=x',
     'schema=public',
     'client_encoding=LATIN1',

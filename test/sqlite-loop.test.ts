@@ -1,5 +1,5 @@
 /** F-H2e: what SQLite does on the event loop, with many callers, and with a log that cannot start anew. */
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -81,6 +81,20 @@ it('lets the log start anew while writes go on, after a transaction that made it
     )
     .toBeLessThanOrEqual(WAL_LIMIT_BYTES);
   await store.close();
+});
+
+it('opens the file no more once it is closed, though a thread was about to copy its log', async () => {
+  const file = join(folder, 'released.db');
+  const store = await openSqliteStore(`sqlite:${file}`, { durability: 'process' });
+  await store.transaction(async (tx) => {
+    for (let i = 0; i < 20; i++) await tx.incidents.create(newIncident({ alertData: 'y'.repeat(1_000_000) }));
+  });
+  await store.close(); // the thread is starting
+  const beside = () => readdirSync(folder).filter((name) => name.startsWith('released.db-'));
+  for (let i = 0; i < 20; i++) {
+    expect(beside()).toEqual([]);
+    await sleep(20);
+  }
 });
 
 it('refuses reads beyond maxQueued instead of keeping them all', async () => {

@@ -85,7 +85,7 @@ const graceMs = (limitMs: number) => Math.min(500, limitMs / 10);
  */
 export class Client {
   readonly #how: { readonly prepare: boolean };
-  /** In the order in which the server answers. */
+  /** In the order in which the server responds. */
   readonly #sent = new Fifo<Call>();
   /** Since when the first of them is the first. */
   #headSince = 0;
@@ -254,7 +254,7 @@ export class Client {
     this.socket.destroy();
   }
 
-  /** The server has answered it; false where it was not the next one: the driver has lost count then. */
+  /** The server has responded to it; false where it was not the next one: the driver has lost count then. */
   #leave(call: Call, isAlone = false): boolean {
     if (this.#sent.peek() !== call) {
       this.lose('lost');

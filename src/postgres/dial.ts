@@ -17,8 +17,8 @@ export interface DialOptions {
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 
-/** What a new connection is asked first: until it is answered, no statement is given to it. */
-const ROLE_QUESTION = `select pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on'`;
+/** The first statement of a new connection: until it has returned, no other is sent. */
+const ROLE_QUERY = `select pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on'`;
 
 interface ServerRole {
   readonly isStandby: boolean;
@@ -75,7 +75,7 @@ export class Dialer {
   }
 
   /** Whether a server still says anything to a new connection: if only that it takes none. False where nothing comes, or no way leads there. */
-  async answers(host: Host, timeoutMs: number): Promise<boolean> {
+  async isResponsive(host: Host, timeoutMs: number): Promise<boolean> {
     const socket = new OneSocket(host, undefined);
     try {
       const client = await this.#connect(host, socket, timeoutMs);
@@ -84,7 +84,7 @@ export class Dialer {
     } catch (error) {
       if (socket.bytesRead > 0 || !(error instanceof ConnectionError)) return true;
       const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
-      // a refusal is an answer, and a name that cannot be looked up says nothing of the server
+      // a refusal is a sign of life, and a name that cannot be looked up says nothing of the server
       return error.reason !== 'timeout' && code !== 'EHOSTUNREACH' && code !== 'ENETUNREACH';
     }
   }
@@ -98,7 +98,7 @@ export class Dialer {
       whenLost: 'unknown',
       isCancellable: false,
     };
-    const query = { sql: ROLE_QUESTION, params: [], reads: true };
+    const query = { sql: ROLE_QUERY, params: [], reads: true };
     const { rows } = await new Promise<ClientResult>((resolve, reject) => {
       client.send(new Call(query, limits, performance.now(), resolve, reject));
     });
@@ -125,7 +125,7 @@ export class Dialer {
     throw new ConnectionError('wrong_role');
   }
 
-  /** A connection that has answered once. */
+  /** A connection that has returned its first row. */
   async #connect(
     host: Host,
     socket: OneSocket,
@@ -142,7 +142,7 @@ export class Dialer {
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new ConnectionError('timeout')), timeoutMs);
       });
-      const [row] = await Promise.race([sql.unsafe(ROLE_QUESTION).values(), late]);
+      const [row] = await Promise.race([sql.unsafe(ROLE_QUERY).values(), late]);
       client = new Client(sql, socket, host, this.options.prepare);
       return { client, role: { isStandby: row?.[0] === true, isReadOnly: row?.[1] === true } };
     } catch (error) {

@@ -117,7 +117,7 @@ export class Pool {
       whenLost: 'unknown',
       isCancellable: true,
     };
-    this.#silence = new SilenceWatch(silenceTimeoutMs, (host, ms) => dialer.answers(host, ms));
+    this.#silence = new SilenceWatch(silenceTimeoutMs, (host, ms) => dialer.isResponsive(host, ms));
   }
 
   /** Runs one statement: a read, or a write that is a transaction of its own. */

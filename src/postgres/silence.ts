@@ -11,7 +11,7 @@ export class SilenceWatch {
 
   constructor(
     private readonly timeoutMs: number,
-    private readonly answers: (host: Host, timeoutMs: number) => Promise<boolean>,
+    private readonly isResponsive: (host: Host, timeoutMs: number) => Promise<boolean>,
   ) {}
 
   /** To be called again and again. */
@@ -24,7 +24,7 @@ export class SilenceWatch {
 
   async #ask(host: Host, clients: readonly Client[]): Promise<void> {
     this.#asking.add(host);
-    const isThere = await this.answers(host, this.timeoutMs / 2);
+    const isThere = await this.isResponsive(host, this.timeoutMs / 2);
     this.#asking.delete(host);
     const now = performance.now();
     for (const client of [...clients]) {

@@ -7,10 +7,6 @@ const LIMIT_MS = 5;
 /** Pieces of work between two looks at the clock. */
 const GROUP = 16;
 
-interface Later {
-  readonly run: () => void;
-}
-
 /**
  * Lets the event loop run between statements. SQLite returns synchronously, so that callers who wait for one statement after the
  * other never leave the microtask queue: timers, sockets and signals would stand still for as long as they are busy. A lone
@@ -18,7 +14,7 @@ interface Later {
  */
 export class Breath {
   #workingSince: number | undefined;
-  readonly #later = new Fifo<Later>();
+  readonly #later = new Fifo<() => void>();
   #isWorking = false;
 
   constructor(private readonly maxQueued: number) {}
@@ -52,7 +48,7 @@ export class Breath {
           reject(error);
         }
       };
-      this.#later.push({ run });
+      this.#later.push(run);
       if (this.#isWorking) return;
       this.#isWorking = true;
       setImmediate(() => this.#work());
@@ -63,10 +59,9 @@ export class Breath {
     const end = performance.now() + LIMIT_MS;
     do {
       for (let i = 0; i < GROUP && this.#later.size; i++) {
-        this.#later.peek()?.run();
-        this.#later.shift();
+        this.#later.shift()?.();
       }
-      await new Promise(process.nextTick); // what is made of them counts, too
+      await new Promise<void>((resolve) => process.nextTick(resolve)); // what callers make of the results counts, too
     } while (this.#later.size && performance.now() < end);
     if (this.#later.size) setImmediate(() => this.#work());
     else this.#isWorking = false;

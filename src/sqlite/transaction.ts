@@ -42,8 +42,8 @@ export class OpenTransaction {
 
   driver(depth = 1): Driver {
     return {
-      exec: async (query) => this.#step(() => this.statements.run(query)),
-      batch: async (queries) => this.#step(() => runAll(this.statements, queries)),
+      exec: (query) => this.#step(() => this.statements.run(query)),
+      batch: (queries) => this.#step(() => runAll(this.statements, queries)),
       transaction: async (work) => {
         await this.#step(() => this.writer.exec(`savepoint s${depth}`));
         try {

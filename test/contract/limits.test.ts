@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import { contract } from '../support/contract.ts';
 import type { Options } from '../support/databases.ts';
 import { newIncident } from '../support/fixtures.ts';
+import { gate } from '../support/gate.ts';
 import { settled } from '../support/settled.ts';
 
 const never = new Promise<never>(() => {});
@@ -15,25 +16,27 @@ contract('limits', (subject) => {
     const { store } = subject();
     const { id } = await store.incidents.create(newIncident());
     const late: Promise<unknown>[] = [];
+    const givenUp = gate();
     const error = await settled(
       store.transaction(
         async (tx) => {
           await tx.incidents.addTags(id, ['given up']);
           late.push(
-            sleep(300).then(() => settled(tx.incidents.addTags(id, ['late']))),
+            givenUp.opened.then(() => settled(tx.incidents.addTags(id, ['late']))),
             settled(
               tx.transaction(async (inner) => {
                 await inner.incidents.addTags(id, ['nested']);
-                await sleep(400);
+                await givenUp.opened;
                 await inner.incidents.addTags(id, ['late and nested']);
               }),
             ),
           );
           await never;
         },
-        { timeoutMs: 150 },
+        { timeoutMs: 1_000 },
       ),
     );
+    givenUp.open();
     expect(error).toMatchObject({ code: 'timeout', reason: 'transaction', outcome: 'rolled_back', retryable: true });
     // the next one is not disturbed by the one that was given up, which goes on meanwhile
     await store.transaction(async (tx) => {
@@ -63,7 +66,8 @@ contract('limits', (subject) => {
     if (store === own) return expect(backend.shared).toBe(false); // its limit is 30 s: the file shows the same code
     const { id } = await store.incidents.create(newIncident());
     await store.incidents.addTags(id, ['kept']);
-    const holding = store.transaction(() => sleep(900));
+    const free = gate();
+    const holding = store.transaction(() => free.opened);
     const errors = await Promise.all([
       settled(store.incidents.addTags(id, ['late'])),
       settled(store.transaction((tx) => tx.incidents.addTags(id, ['late, too']))),
@@ -71,6 +75,7 @@ contract('limits', (subject) => {
     ]);
     for (const error of errors)
       expect(error).toMatchObject({ code: 'busy', reason: 'acquire_timeout', outcome: 'not_sent', retryable: true });
+    free.open();
     await holding;
     expect((await store.incidents.get(id)).tags).toEqual(['kept']);
     expect(await store.incidents.count({ tag: 'late, three' })).toBe(0);
@@ -83,11 +88,15 @@ contract('limits', (subject) => {
     if (!backend.shared) return expect(backend.name).toContain('memory');
     const store = await other({ maxQueued: 3, ...(backend.dialect === 'postgres' ? { poolSize: 1 } : {}) });
     const { id } = await store.incidents.create(newIncident());
-    const holding = store.transaction(() => sleep(300));
-    await sleep(20);
-    const outcomes = await Promise.all(
-      Array.from({ length: 8 }, (_, i) => settled(store.incidents.addTags(id, [`t${i}`]))),
-    );
+    const [begun, free] = [gate(), gate()];
+    const holding = store.transaction(() => {
+      begun.open();
+      return free.opened;
+    });
+    await begun.opened;
+    const calls = Array.from({ length: 8 }, (_, i) => settled(store.incidents.addTags(id, [`t${i}`])));
+    void Promise.all(calls.slice(3)).then(() => free.open()); // those that may not wait fail while it is held
+    const outcomes = await Promise.all(calls);
     const refused = outcomes.filter((outcome) => outcome instanceof Error);
     expect(refused.length).toBe(5);
     for (const error of refused) expect(error).toMatchObject({ code: 'busy', reason: 'queue_full', retryable: true });
@@ -140,7 +149,7 @@ contract('limits', (subject) => {
       }),
     );
     const waiting = Array.from({ length: 3 }, () => settled(store.transaction(() => never)));
-    await settled(store.close({ timeoutMs: 400 }));
+    await settled(store.close({ timeoutMs: 1_500 }));
     expect((await inTime).tags).toEqual(['in time']);
     expect(await stuck).toMatchObject({ code: expect.stringMatching(/^(connection|closed)$/), retryable: false });
     for (const error of await Promise.all(waiting))

@@ -11,15 +11,7 @@ import {
 import type { Handle } from '../../src/store.ts';
 import { contract } from '../support/contract.ts';
 import { actionsOf, newIncident } from '../support/fixtures.ts';
-
-/** A promise, and what settles it. */
-function gate() {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}
+import { gate } from '../support/gate.ts';
 
 contract('transactions', (subject) => {
   const create = async (handle: Pick<Handle, 'incidents'>) => (await handle.incidents.create(newIncident())).id;

@@ -97,6 +97,31 @@ it('a role that has three connections: no call of 100 fails for it', { timeout: 
   await admin.end();
 });
 
+it('a commit that waits for a synchronous standby, and is cancelled, is not acknowledged', {
+  timeout: 60_000,
+}, async () => {
+  const admin = postgres(primary.url, { max: 1, onnotice: () => {} });
+  const store = await opened(primary.url, { statementTimeoutMs: 1_500 });
+  const { id } = await store.incidents.create(newIncident());
+  const standbys = async (names: string) => {
+    await admin.unsafe(`alter system set synchronous_standby_names = '${names}'`);
+    await admin.unsafe('select pg_reload_conf()');
+    await expect
+      .poll(async () => (await admin.unsafe('show synchronous_standby_names'))[0]?.synchronous_standby_names)
+      .toBe(names);
+  };
+  await standbys('missing');
+  try {
+    const unconfirmed = { code: 'timeout', outcome: 'unknown', retryable: false };
+    await expect(store.incidents.addTags(id, ['a'])).rejects.toMatchObject(unconfirmed);
+  } finally {
+    await standbys('');
+  }
+  expect((await store.incidents.addTags(id, ['b'])).tags).toContain('b');
+  await store.close();
+  await admin.end();
+});
+
 it('streams and the making of the search index settle when the server goes, too', { timeout: 60_000 }, async () => {
   const store = await opened(primary.url, { poolSize: 4 });
   await store.incidents.createMany(Array.from({ length: 400 }, () => newIncident()));

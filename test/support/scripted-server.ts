@@ -23,7 +23,7 @@ export type Welcome = 'accept' | 'close' | 'silence' | Failure;
 export interface Script {
   readonly welcome?: (connection: number) => Welcome;
   /** Whether a request to cancel is taken; else its connection is reset. */
-  readonly cancel?: () => boolean;
+  readonly cancel?: () => boolean | Promise<boolean>;
   /** Undefined: no rows. */
   readonly answer?: (sql: string, connection: number) => Answer | undefined | Promise<Answer | undefined>;
 }
@@ -164,8 +164,10 @@ export class ScriptedServer {
       }
       if (code === 80877102) {
         this.cancels++;
-        if (this.script.cancel?.() === false) socket.resetAndDestroy();
-        else socket.end();
+        void Promise.resolve(this.script.cancel?.()).then((isTaken) => {
+          if (isTaken === false) socket.resetAndDestroy();
+          else socket.end();
+        });
         return;
       }
       connection = ++this.connections;
