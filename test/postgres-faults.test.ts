@@ -108,6 +108,36 @@ describe('a server that takes no connection', () => {
       expect(outcome).toBe(7);
   });
 
+  it('fails no call that came after the attempt began: that is for the next attempt', async () => {
+    const [seen, held] = [gate(), gate()];
+    const { store } = await scripted(
+      {
+        answer: async (sql, connection) => {
+          if (connection > 1 || !/pg_is_in_recovery/.test(sql)) return ok(sql);
+          seen.open();
+          await held.opened;
+          return 'close';
+        },
+      },
+      { poolSize: 1 },
+    );
+    const before = settled(store.incidents.count());
+    await seen.opened;
+    const after = settled(store.incidents.count());
+    held.open();
+    expect(await before).toMatchObject({ code: 'connection', reason: 'lost', outcome: 'not_sent' });
+    expect(await after).toBe(7);
+  });
+
+  it('is connected to as often as calls need it, and no more', async () => {
+    const { server, store } = await scripted({ answer: ok });
+    for (let i = 0; i < 5; i++) {
+      expect(await settled(store.incidents.count())).toBe(7);
+      await settled(store.transaction((tx) => tx.incidents.count()));
+    }
+    expect(server.connections).toBe(1);
+  });
+
   it('does not hold back the next call once it has timed out', async () => {
     const { server, store } = await scripted({ welcome: () => 'silence' }, { poolSize: 1 });
     expect(await settled(store.incidents.count())).toMatchObject({ code: 'connection', reason: 'timeout' });

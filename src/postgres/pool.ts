@@ -224,7 +224,7 @@ export class Pool {
     }
     if (want !== 'shared') return undefined;
     const least = this.#leastLoaded(now);
-    if (least) this.#grow();
+    if (least) this.#grow(1);
     return least;
   }
 
@@ -341,8 +341,8 @@ export class Pool {
     void ending.then(() => this.#endings.delete(ending));
   }
 
-  /** Opens connections for what waits. */
-  #grow(): void {
+  /** Opens connections for what waits, and for as many more. */
+  #grow(more = 0): void {
     if (this.#isClosed) return;
     const room = this.options.poolSize - this.#clients.length - this.#opening;
     if (room <= 0) return;
@@ -353,20 +353,22 @@ export class Pool {
     }
     const { shared, read, write } = this.#waiting;
     const alone = read.size + Math.min(write.size, Math.max(0, this.#mostWriters() - this.#writers));
-    const wanted = Math.max(1, alone + shared.size) - this.#opening;
-    const most = this.#failures ? 1 : Math.min(room, wanted); // after a failure, one finds out whether it goes again
+    const wanted = alone + shared.size + more - this.#opening;
+    // after a failure, one finds out whether it goes again
+    const most = this.#failures ? Math.min(1, this.#queued() + more) : Math.min(room, wanted);
     for (let i = 0; i < most; i++) void this.#open();
   }
 
   async #open(): Promise<void> {
     this.#opening++;
     const round = this.#failures;
+    const began = this.#turns;
     let client: Client;
     try {
       client = await this.dialer.dial();
     } catch (error) {
       this.#opening--;
-      this.#onRefused(error as ConnectionError, round); // a dialer throws no other
+      this.#onRefused(error as ConnectionError, round, began); // a dialer throws no other
       return;
     }
     this.#opening--;
@@ -382,8 +384,11 @@ export class Pool {
     else this.#serve();
   }
 
-  /** @param round the failures that were known when it began: those that began together count once. */
-  #onRefused(error: ConnectionError, round: number): void {
+  /**
+   * @param round the failures that were known when it began: those that began together count once.
+   * @param began the turn at which it began: it says nothing of calls that came later, since what ended it may be over.
+   */
+  #onRefused(error: ConnectionError, round: number, began: number): void {
     if (round === this.#failures) {
       const pause = Math.min(FIRST_PAUSE_MS * 2 ** round, LONGEST_PAUSE_MS) * (0.5 + Math.random() / 2);
       this.#failures++;
@@ -393,7 +398,8 @@ export class Pool {
     // live connections are waited for; without any, nothing else will come
     if (!this.#clients.length && !this.#opening)
       for (const want of WANTS)
-        for (const waiter of this.#waiting[want].remove(() => true)) waiter.reject(this.#noConnection());
+        for (const waiter of this.#waiting[want].remove(({ turn }) => turn < began))
+          waiter.reject(this.#noConnection());
     this.#serve();
   }
 
