@@ -3,7 +3,7 @@
 import { clearTimeout, setTimeout } from 'node:timers';
 import type Postgres from 'postgres';
 import { ConfigurationError, ConnectionError } from '../errors.ts';
-import { Call, type CallLimits, Client, type ClientResult } from './client.ts';
+import { type CallLimits, Client } from './client.ts';
 import { connectFailure } from './errors.ts';
 import { OneSocket } from './socket.ts';
 import type { Host, PostgresTarget, Role } from './target.ts';
@@ -99,9 +99,7 @@ export class Dialer {
       isCancellable: false,
     };
     const query = { sql: ROLE_QUERY, params: [], reads: true };
-    const { rows } = await new Promise<ClientResult>((resolve, reject) => {
-      client.send(new Call(query, limits, performance.now(), resolve, reject));
-    });
+    const { rows } = await client.run(query, limits, performance.now());
     return rows[0]?.[0] === true;
   }
 

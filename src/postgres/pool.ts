@@ -14,7 +14,7 @@ import { clearTimeout, setTimeout } from 'node:timers';
 import { Fifo } from '../driver/fifo.ts';
 import type { Query } from '../driver/port.ts';
 import { BusyError, ClosedError, ConnectionError, type ConnectionReason } from '../errors.ts';
-import { Call, type CallLimits, type Client, type ClientResult, checkParameters } from './client.ts';
+import { type CallLimits, type Client, type ClientResult, refusedParameters } from './client.ts';
 import type { Dialer } from './dial.ts';
 import { SilenceWatch } from './silence.ts';
 
@@ -40,25 +40,6 @@ interface Waiter {
   readonly acquireBy: number;
   grant(client: Client): void;
   reject(error: unknown): void;
-}
-
-/** One statement. */
-class StatementWaiter extends Call implements Waiter {
-  constructor(
-    readonly want: Want,
-    readonly turn: number,
-    query: Query,
-    limits: CallLimits,
-    since: number,
-    resolve: (result: ClientResult) => void,
-    reject: (error: unknown) => void,
-  ) {
-    super(query, limits, since, resolve, reject);
-  }
-
-  grant(client: Client): void {
-    client.send(this);
-  }
 }
 
 /** Statements in flight on a connection that is shared: the driver pipelines no more. */
@@ -122,37 +103,27 @@ export class Pool {
 
   /** Runs one statement: a read, or a write that is a transaction of its own. */
   exec(query: Query): Promise<ClientResult> {
-    return new Promise((resolve, reject) => {
-      checkParameters(query.params);
-      const now = performance.now();
-      const { timeoutMs, deadline } = query;
-      const limits =
-        timeoutMs === undefined && deadline === undefined
-          ? this.#limits
-          : {
-              ...this.#limits,
-              ...(timeoutMs === undefined ? {} : { runMs: timeoutMs }),
-              ...(deadline === undefined ? {} : { deadline }),
-            };
-      if (limits.deadline <= now) {
-        reject(new BusyError('acquire_timeout'));
-        return;
-      }
-      const want = !query.reads ? 'write' : query.byKey ? 'shared' : 'read';
-      this.#place(new StatementWaiter(want, this.#turns++, query, limits, now, resolve, reject), now);
-    });
+    const refused = refusedParameters(query.params);
+    if (refused) return Promise.reject(refused);
+    const now = performance.now();
+    const { timeoutMs, deadline } = query;
+    const limits =
+      timeoutMs === undefined && deadline === undefined
+        ? this.#limits
+        : {
+            ...this.#limits,
+            ...(timeoutMs === undefined ? {} : { runMs: timeoutMs }),
+            ...(deadline === undefined ? {} : { deadline }),
+          };
+    const want = !query.reads ? 'write' : query.byKey ? 'shared' : 'read';
+    return this.#use(want, now, limits.deadline, (client) => client.run(query, limits, now));
   }
 
   /** A connection for one transaction, alone. To be released. */
-  acquire(deadline: number): Promise<Client> {
-    return new Promise((resolve, reject) => {
-      const now = performance.now();
-      const acquireBy = Math.min(now + this.options.acquireTimeoutMs, deadline);
-      const grant = (client: Client) => {
-        client.isInTransaction = true;
-        resolve(client);
-      };
-      this.#place({ want: 'write', turn: this.#turns++, acquireBy, grant, reject }, now);
+  async acquire(deadline: number): Promise<Client> {
+    return this.#use('write', performance.now(), deadline, async (client) => {
+      client.isInTransaction = true;
+      return client;
     });
   }
 
@@ -196,18 +167,22 @@ export class Pool {
     await Promise.all(this.#endings);
   }
 
-  #place(waiter: Waiter, now: number): void {
+  /** Begins something on a connection, now or when it has its turn. */
+  #use<T>(want: Want, now: number, deadline: number, begin: (client: Client) => Promise<T>): Promise<T> {
     this.#keepTime();
-    const client = this.#isClosed ? undefined : this.#find(waiter.want, now);
-    if (client) waiter.grant(client);
-    else if (this.#isClosed) waiter.reject(new ClosedError());
-    else if (this.#queued() >= this.options.maxQueued + Math.max(0, this.options.poolSize - this.#clients.length))
-      waiter.reject(new BusyError('queue_full'));
-    else {
-      this.#waiting[waiter.want].push(waiter);
+    if (this.#isClosed) return Promise.reject(new ClosedError());
+    const acquireBy = Math.min(now + this.options.acquireTimeoutMs, deadline);
+    if (acquireBy <= now) return Promise.reject(new BusyError('acquire_timeout'));
+    const free = this.#find(want, now);
+    if (free) return begin(free);
+    if (this.#queued() >= this.options.maxQueued + Math.max(0, this.options.poolSize - this.#clients.length))
+      return Promise.reject(new BusyError('queue_full'));
+    return new Promise((resolve, reject) => {
+      const grant = (client: Client) => resolve(begin(client));
+      this.#waiting[want].push({ want, turn: this.#turns++, acquireBy, grant, reject });
       this.#drain();
       this.#grow();
-    }
+    });
   }
 
   /** A connection that this may have now. It is taken: to be freed. */

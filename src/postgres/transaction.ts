@@ -2,7 +2,7 @@
 import { before } from '../driver/deadline.ts';
 import type { Driver, Isolation, Query, Result } from '../driver/port.ts';
 import { type CallOutcome, ConnectionError, TimeoutError, TransactionAbortedError } from '../errors.ts';
-import { Call, type Client, type ClientResult, checkParameters } from './client.ts';
+import { type Client, type ClientResult, refusedParameters } from './client.ts';
 
 /** Milliseconds that COMMIT or ROLLBACK may take beyond the limit of the transaction. */
 const END_MS = 5_000;
@@ -86,11 +86,10 @@ class OpenTransaction {
   }
 
   #send(query: Query, whenLost: CallOutcome, limitMs: number, deadline: number, isCancellable: boolean) {
-    return new Promise<ClientResult>((resolve, reject) => {
-      checkParameters(query.params);
-      const limits = { acquireMs: limitMs, runMs: limitMs, deadline, whenLost, isCancellable };
-      this.transaction.client.send(new Call(query, limits, performance.now(), resolve, reject));
-    });
+    const refused = refusedParameters(query.params);
+    if (refused) return Promise.reject(refused);
+    const limits = { acquireMs: limitMs, runMs: limitMs, deadline, whenLost, isCancellable };
+    return this.transaction.client.run(query, limits, performance.now());
   }
 
   async #nested<T>(depth: number, work: (inner: Driver) => Promise<T>): Promise<T> {
