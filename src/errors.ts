@@ -52,40 +52,50 @@ const isRepeatable = (outcome: CallOutcome, reads = false) => reads || outcome !
  * The root of every error this library throws. Messages are constant texts plus identifiers (tables, columns, ids); no
  * bound value ever appears. Where a driver failed, its error is the `cause`, stripped of what could quote a value.
  */
-export abstract class StoreError extends Error {
+abstract class BaseError extends Error {
   abstract readonly code: ErrorCode;
   /** Whether the same call may succeed when it is made again, unchanged. */
   readonly retryable: boolean = false;
-
-  override get name(): string {
-    return this.constructor.name;
-  }
+  /** Written out in each class: bundlers rename classes. */
+  abstract override get name(): string;
 }
 
 /** Bad input, found before anything was written. `issues` says each place. */
-export class ValidationError extends StoreError {
+export class ValidationError extends BaseError {
   readonly code = 'validation';
+  override get name() {
+    return 'ValidationError' as const;
+  }
   constructor(readonly issues: readonly Issue[]) {
     super(`Invalid input: ${issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; ')}`);
   }
 }
 
 /** An option, URL or environment variable that cannot be used. */
-export class ConfigurationError extends StoreError {
+export class ConfigurationError extends BaseError {
   readonly code = 'configuration';
+  override get name() {
+    return 'ConfigurationError' as const;
+  }
 }
 
 /** The package of the driver that the URL asks for is not installed. The message holds the install command. */
-export class DriverMissingError extends StoreError {
+export class DriverMissingError extends BaseError {
   readonly code = 'driver_missing';
+  override get name() {
+    return 'DriverMissingError' as const;
+  }
   constructor(readonly driver: string) {
     super(`The driver '${driver}' is not installed. Install it with: npm install ${driver}`);
   }
 }
 
 /** No row has this id. */
-export class NotFoundError extends StoreError {
+export class NotFoundError extends BaseError {
   readonly code = 'not_found';
+  override get name() {
+    return 'NotFoundError' as const;
+  }
   constructor(
     readonly table: string,
     readonly id: string,
@@ -95,8 +105,11 @@ export class NotFoundError extends StoreError {
 }
 
 /** The row is not, or no longer, in the state that the change asked for. Nothing was written. */
-export class ConflictError extends StoreError {
+export class ConflictError extends BaseError {
   readonly code = 'conflict';
+  override get name() {
+    return 'ConflictError' as const;
+  }
   constructor(
     readonly table: string,
     readonly id: string,
@@ -107,8 +120,11 @@ export class ConflictError extends StoreError {
 }
 
 /** The actor may not do this: with four-eyes on, who requested an approval cannot decide it. */
-export class ForbiddenError extends StoreError {
+export class ForbiddenError extends BaseError {
   readonly code = 'forbidden';
+  override get name() {
+    return 'ForbiddenError' as const;
+  }
   constructor(
     readonly table: string,
     readonly id: string,
@@ -119,8 +135,11 @@ export class ForbiddenError extends StoreError {
 }
 
 /** Another row already has this key. `columns` are the key's columns, or its expressions. */
-export class UniqueError extends StoreError {
+export class UniqueError extends BaseError {
   readonly code = 'unique_violation';
+  override get name() {
+    return 'UniqueError' as const;
+  }
   constructor(
     readonly table: string | null,
     readonly columns: readonly string[],
@@ -131,16 +150,22 @@ export class UniqueError extends StoreError {
 }
 
 /** A row refers to one that does not exist, or one that others refer to would go. SQLite does not say which. */
-export class ForeignKeyError extends StoreError {
+export class ForeignKeyError extends BaseError {
   readonly code = 'foreign_key_violation';
+  override get name() {
+    return 'ForeignKeyError' as const;
+  }
   constructor(options?: ErrorOptions) {
     super('A row refers to one that does not exist, or is still referred to', options);
   }
 }
 
 /** A CHECK of the database refused the row. */
-export class CheckError extends StoreError {
+export class CheckError extends BaseError {
   readonly code = 'check_violation';
+  override get name() {
+    return 'CheckError' as const;
+  }
   constructor(
     readonly constraint: string | null,
     options?: ErrorOptions,
@@ -150,8 +175,11 @@ export class CheckError extends StoreError {
 }
 
 /** A column that must have a value got none. */
-export class NotNullError extends StoreError {
+export class NotNullError extends BaseError {
   readonly code = 'not_null_violation';
+  override get name() {
+    return 'NotNullError' as const;
+  }
   constructor(
     readonly table: string | null,
     readonly column: string | null,
@@ -162,8 +190,11 @@ export class NotNullError extends StoreError {
 }
 
 /** The audit trail refuses to be changed, removed or emptied: from this library and from any other client. */
-export class ImmutableError extends StoreError {
+export class ImmutableError extends BaseError {
   readonly code = 'immutable';
+  override get name() {
+    return 'ImmutableError' as const;
+  }
   constructor(options?: ErrorOptions) {
     super('audit_logs is immutable: rows can be added, never changed or removed', options);
   }
@@ -173,8 +204,11 @@ export class ImmutableError extends StoreError {
  * Stored data that cannot be read: bad JSON, an unknown enum value, a bad timestamp, or a value that does not fit the caller's own
  * schema. Never holds the content. Thrown by a change, it means that the change was made and its answer cannot be read.
  */
-export class DecodeError extends StoreError {
+export class DecodeError extends BaseError {
   readonly code = 'decode';
+  override get name() {
+    return 'DecodeError' as const;
+  }
   constructor(
     readonly table: string,
     readonly column: string,
@@ -193,8 +227,11 @@ export type CryptoProblem = 'no_key' | 'unknown_key' | 'not_authentic' | 'malfor
  * key that the store does not have (`keyId`). `not_authentic`: a wrong key, or the ciphertext was changed or moved from
  * another place. `malformed`: it is no ciphertext at all. Never holds the secret.
  */
-export class CryptoError extends StoreError {
+export class CryptoError extends BaseError {
   readonly code = 'crypto';
+  override get name() {
+    return 'CryptoError' as const;
+  }
   constructor(
     readonly problem: CryptoProblem,
     /** Where the secret stands, such as `connectors.config of <id> at auth.token`; null when it is not stored yet. */
@@ -225,8 +262,11 @@ const BUSY: Readonly<Record<BusyReason, string>> = {
 };
 
 /** The call did not get its turn in time. Nothing of it was done: it may be made again. */
-export class BusyError extends StoreError {
+export class BusyError extends BaseError {
   readonly code = 'busy';
+  override get name() {
+    return 'BusyError' as const;
+  }
   override readonly retryable = true;
   readonly outcome: CallOutcome;
   constructor(
@@ -288,8 +328,11 @@ const CONNECTION: Readonly<Record<ConnectionReason, string>> = {
 const PERMANENT: readonly ConnectionReason[] = ['authentication', 'no_database', 'tls', 'rejected', 'file', 'closed'];
 
 /** There is no connection, or it was lost. `outcome` says what became of the call, and `retryable` whether it may be made again. */
-export class ConnectionError extends StoreError {
+export class ConnectionError extends BaseError {
   readonly code = 'connection';
+  override get name() {
+    return 'ConnectionError' as const;
+  }
   override readonly retryable: boolean;
   readonly outcome: CallOutcome;
   constructor(
@@ -303,8 +346,11 @@ export class ConnectionError extends StoreError {
 }
 
 /** Two transactions could not be ordered (serialization failure or dead-lock); this one was rolled back. */
-export class SerializationError extends StoreError {
+export class SerializationError extends BaseError {
   readonly code = 'serialization';
+  override get name() {
+    return 'SerializationError' as const;
+  }
   override readonly retryable = true;
   constructor(options?: ErrorOptions) {
     super('The transaction collided with another one and was rolled back', options);
@@ -315,8 +361,11 @@ export class SerializationError extends StoreError {
  * A write reached a database, or a connection, that only reads. `retryable` where the connection led to a standby and was closed for that: the
  * next one may lead to the primary.
  */
-export class ReadOnlyError extends StoreError {
+export class ReadOnlyError extends BaseError {
   readonly code = 'read_only';
+  override get name() {
+    return 'ReadOnlyError' as const;
+  }
   override readonly retryable: boolean;
   constructor({ reconnects = false, ...options }: ErrorOptions & { readonly reconnects?: boolean } = {}) {
     super('The database is read-only', options);
@@ -325,8 +374,11 @@ export class ReadOnlyError extends StoreError {
 }
 
 /** The database has no room left. */
-export class DiskFullError extends StoreError {
+export class DiskFullError extends BaseError {
   readonly code = 'disk_full';
+  override get name() {
+    return 'DiskFullError' as const;
+  }
   constructor(options?: ErrorOptions) {
     super('The disk of the database is full', options);
   }
@@ -348,8 +400,11 @@ const TIMEOUT: Readonly<Record<TimeoutReason, string>> = {
 };
 
 /** A time limit passed. `outcome` says what became of the call, and `retryable` whether it may be made again. */
-export class TimeoutError extends StoreError {
+export class TimeoutError extends BaseError {
   readonly code = 'timeout';
+  override get name() {
+    return 'TimeoutError' as const;
+  }
   override readonly retryable: boolean;
   readonly outcome: CallOutcome;
   constructor(
@@ -363,8 +418,11 @@ export class TimeoutError extends StoreError {
 }
 
 /** Any other failure that the driver reported. `nativeCode` is the driver's own code. */
-export class DatabaseError extends StoreError {
+export class DatabaseError extends BaseError {
   readonly code = 'database';
+  override get name() {
+    return 'DatabaseError' as const;
+  }
   constructor(
     readonly nativeCode: string | null,
     options?: ErrorOptions,
@@ -385,8 +443,11 @@ export type MigrationProblem =
   | 'failed';
 
 /** The migrations of the database and of the package do not fit, or one failed. `migrations` names those concerned. */
-export class MigrationError extends StoreError {
+export class MigrationError extends BaseError {
   readonly code = 'migration';
+  override get name() {
+    return 'MigrationError' as const;
+  }
   constructor(
     readonly problem: MigrationProblem,
     readonly migrations: readonly string[],
@@ -398,27 +459,72 @@ export class MigrationError extends StoreError {
 }
 
 /** A handle was used where it cannot work: the outer one inside its own transaction, or one whose transaction ended. */
-export class TransactionScopeError extends StoreError {
+export class TransactionScopeError extends BaseError {
   readonly code = 'transaction_scope';
+  override get name() {
+    return 'TransactionScopeError' as const;
+  }
 }
 
 /** A statement of this transaction failed before, so nothing more can be done in it. The failure is the `cause`. */
-export class TransactionAbortedError extends StoreError {
+export class TransactionAbortedError extends BaseError {
   readonly code = 'transaction_aborted';
+  override get name() {
+    return 'TransactionAbortedError' as const;
+  }
   constructor(options?: ErrorOptions) {
     super('An earlier statement of this transaction failed; it can only be rolled back', options);
   }
 }
 
 /** The store was closed. */
-export class ClosedError extends StoreError {
+export class ClosedError extends BaseError {
   readonly code = 'closed';
+  override get name() {
+    return 'ClosedError' as const;
+  }
   constructor() {
     super('The store is closed');
   }
 }
 
-/** Tells whether a value is an error of this library, also across a copy of the package loaded another way. */
-export function isStoreError(error: unknown): error is StoreError {
-  return error instanceof StoreError || (error instanceof Error && 'retryable' in error && 'code' in error);
+/** Every error of this library, to be told apart by `code`, `name` or `instanceof`: a `switch` over `error.code` narrows it. */
+export type StoreError =
+  | ValidationError
+  | ConfigurationError
+  | DriverMissingError
+  | NotFoundError
+  | ConflictError
+  | ForbiddenError
+  | UniqueError
+  | ForeignKeyError
+  | CheckError
+  | NotNullError
+  | ImmutableError
+  | DecodeError
+  | CryptoError
+  | BusyError
+  | ConnectionError
+  | SerializationError
+  | ReadOnlyError
+  | DiskFullError
+  | TimeoutError
+  | DatabaseError
+  | MigrationError
+  | TransactionScopeError
+  | TransactionAbortedError
+  | ClosedError;
+
+/** What all errors of this library are instances of. */
+export const StoreError = BaseError as abstract new (...args: never) => StoreError;
+
+/** Whether a value is an error of this library, and of this code where one is given; also across a copy of the package loaded another way. */
+export function isStoreError(error: unknown): error is StoreError;
+export function isStoreError<Code extends ErrorCode>(
+  error: unknown,
+  code: Code,
+): error is Extract<StoreError, { readonly code: Code }>;
+export function isStoreError(error: unknown, code?: ErrorCode): boolean {
+  const isOurs = error instanceof BaseError || (error instanceof Error && 'retryable' in error && 'code' in error);
+  return isOurs && (code === undefined || error.code === code);
 }

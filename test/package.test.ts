@@ -1,9 +1,11 @@
 /** The packed tarball, in fresh projects that have only one of the two drivers. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SHARED_BACKENDS, type TestDatabase } from './support/databases.ts';
 
@@ -139,5 +141,37 @@ describe('the packed tarball', () => {
       for (const name of readdirSync(join(ROOT, 'drizzle', dialect)).filter((file) => file.endsWith('.sql')))
         expect(files).toContain(`drizzle/${dialect}/${name}`);
     expect(files).toContain('CHANGELOG.md');
+  });
+
+  it('declares as values what is there as a value, and the rest as types', async () => {
+    // F-F3: a class that is only a type compiles, and is undefined
+    const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      exports: Record<string, string | Record<'import' | 'require', { types: string; default: string }>>;
+    };
+    const require = createRequire(import.meta.url);
+    let entries = 0;
+    for (const entry of Object.values(exports)) {
+      if (typeof entry === 'string') continue;
+      for (const how of ['import', 'require'] as const) {
+        const { types, default: code } = entry[how];
+        const program = ts.createProgram([join(ROOT, types)], { skipLibCheck: true });
+        const checker = program.getTypeChecker();
+        const source = program.getSourceFile(join(ROOT, types));
+        const symbol = source && checker.getSymbolAtLocation(source);
+        const declared = symbol ? checker.getExportsOfModule(symbol) : [];
+        const values = declared.filter((name) => {
+          const specifier = name.declarations?.[0];
+          if (specifier && ts.isExportSpecifier(specifier) && specifier.isTypeOnly) return false;
+          const target = name.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(name) : name;
+          return (target.flags & ts.SymbolFlags.Value) !== 0;
+        });
+        const module: object =
+          how === 'import' ? await import(pathToFileURL(join(ROOT, code)).href) : require(join(ROOT, code));
+        const there = Object.keys(module).filter((key) => key !== '__esModule');
+        expect({ types, names: values.map(({ name }) => name).toSorted() }).toEqual({ types, names: there.toSorted() });
+        entries++;
+      }
+    }
+    expect(entries).toBeGreaterThan(10);
   });
 });

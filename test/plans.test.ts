@@ -53,6 +53,18 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
       `insert into approvals (id, action_id, incident_id, approval_level, status, requested_by, requested_at, expires_at)
        select id, id, incident_id, case when priority % 2 = 0 then 'senior' else 'manager' end, case when approval_status = 'pending'${as('approval_status')} then 'pending'${as('approval_workflow_status')} else 'approved'${as('approval_workflow_status')} end, 'x', created_at, created_at from actions`,
     );
+    const cut = sqlite ? 'substr(id, 29, 8)' : 'right(id::text, 8)';
+    await database.raw(
+      `insert into users (id, email, username, password_hash, role, enabled, created_at, updated_at)
+       select id, 'user' || ${number} || '@example.com', 'user' || ${number}, '-', 'viewer', ${sqlite ? 1 : true}, created_at, created_at from incidents`,
+    );
+    await database.raw(
+      `insert into api_keys (id, user_id, name, key_hash, key_prefix, scopes, created_at)
+       select id, id, 'k', id, ${cut}, '[]'${as('jsonb')}, created_at from incidents`,
+    );
+    await database.raw(
+      `insert into sessions (id, data, expiry_date) select id${as('text')}, ${sqlite ? "x'00'" : "'\\x00'::bytea"}, 4000000000 + ${number} from incidents`,
+    );
     // PostgreSQL does so by itself in time; SQLite does not, and must not need it
     if (dialect === 'postgres') await database.raw('vacuum analyze');
     driver = Reflect.get(store, 'cx').driver as Exec;
@@ -180,6 +192,49 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
         sqlite: /actions_ready_idx|actions_approval_status_idx/,
         postgres: /actions_ready_idx|actions_approval_status_idx/,
       },
+    ],
+    [
+      'a login by name or address',
+      () => store.users.credentials('USER77@example.com'),
+      {
+        sqlite: /users_email_nocase_unique \(email=\?\)[\s\S]*users_username_nocase_unique \(username=\?\)/,
+        postgres: /users_email_nocase_unique[\s\S]*users_username_nocase_unique/,
+      },
+    ],
+    [
+      'a user by address',
+      () => store.users.findByEmail('USER77@example.com'),
+      { sqlite: /users_email_nocase_unique \(email=\?\)/, postgres: /users_email_nocase_unique/ },
+    ],
+    [
+      'a user by name',
+      () => store.users.findByUsername('USER77'),
+      { sqlite: /users_username_nocase_unique \(username=\?\)/, postgres: /users_username_nocase_unique/ },
+    ],
+    [
+      'an API key by its token',
+      () => store.apiKeys.verify('tw_unknown_token_of_nobody_at_all'),
+      { sqlite: /api_keys_key_prefix_idx \(key_prefix=\?\)/, postgres: /api_keys_key_prefix_idx/ },
+    ],
+    [
+      'the API keys of a user',
+      () => store.apiKeys.list({ user: ids[5] as string }),
+      { sqlite: /api_keys_user_id_idx \(user_id=\?/, postgres: /api_keys_user_id_idx/ },
+    ],
+    [
+      'a session',
+      () => store.sessions.load('nothing'),
+      { sqlite: /autoindex_sessions_1 \(id=\?\)/, postgres: /sessions_pkey/ },
+    ],
+    [
+      'a session that is touched',
+      () => store.sessions.touch(ids[5] as string, new Date(4_200_000_000_000)),
+      { sqlite: /autoindex_sessions_1 \(id=\?\)/, postgres: /sessions_pkey/ },
+    ],
+    [
+      'the sessions that have expired',
+      () => store.sessions.deleteExpired(),
+      { sqlite: /sessions_expiry_date_idx \(expiry_date</, postgres: /sessions_expiry_date_idx/ },
     ],
     [
       'the actions of an incident',

@@ -1,7 +1,7 @@
 /** What only SQLite does: pragmas, modes, files, and transactions that it rolls back by itself. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ConfigurationError, openStore, StoreError } from '../src/index.ts';
@@ -71,6 +71,25 @@ describe('SQLite', () => {
       expect(existsSync(`${file}-wal`)).toBe(false); // the last connection folded the log into the file
     },
   );
+
+  it.skipIf(process.platform === 'win32')('makes the file and its folder for their owner alone', async () => {
+    // F-C9: sessions and password hashes stand in it
+    const umask = process.umask(0o022);
+    try {
+      const file = join(folder, 'private', 'deep', 'triage.db');
+      const store = await openStore(`sqlite:${file}`);
+      await store.incidents.create(newIncident());
+      const modes = ['', '-wal', '-shm'].map((suffix) => statSync(file + suffix).mode & 0o777);
+      expect(modes).toEqual([0o600, 0o600, 0o600]);
+      for (const made of [dirname(file), dirname(dirname(file))]) expect(statSync(made).mode & 0o777).toBe(0o700);
+      await store.close();
+      chmodSync(file, 0o640); // what is there already is its owner's choice
+      await (await openStore(`sqlite:${file}`)).close();
+      expect(statSync(file).mode & 0o777).toBe(0o640);
+    } finally {
+      process.umask(umask);
+    }
+  });
 
   it('does not throw a second error over the first when it has rolled back by itself', async () => {
     // R-T7

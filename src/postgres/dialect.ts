@@ -60,8 +60,8 @@ export const dialect: Dialect = {
   sameInstant: (column, name) => sql`${column} = ${dialect.value(column, name)}`,
   isStored: (column, value) => {
     const type = column.getSQLType();
-    if (type === 'integer') return Number.isInteger(value) && Math.abs(value as number) < 2 ** 31;
-    if (type === 'bigint') return /^-?\d{1,18}$/.test(String(value)) && typeof value !== 'object';
+    if (type === 'integer') return isInteger(value, 32);
+    if (type === 'bigint') return isInteger(value, 64);
     if (typeof value !== 'string') return false;
     return type.startsWith('timestamp') ? TIMESTAMP.test(value) && parseTimestamp(value) !== null : isStorable(value);
   },
@@ -139,6 +139,13 @@ export const dialect: Dialect = {
   searchIndex,
   storedJson: (value) => fromJsonb(String(value)),
 };
+
+/** Whether a column of this many bits can hold it: its least and its greatest value included. */
+function isInteger(value: unknown, bits: number): boolean {
+  if (typeof value === 'string' ? !/^-?\d{1,20}$/.test(value) : !Number.isInteger(value)) return false;
+  const integer = BigInt(value as string | number);
+  return BigInt.asIntN(bits, integer) === integer;
+}
 
 type Pairs = readonly (readonly [string, RawJson])[];
 const objectOf = (pairs: Pairs) =>

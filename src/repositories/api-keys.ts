@@ -31,7 +31,7 @@ export type ApiKeySort = 'newest' | 'oldest';
 /** What a token must be good for. */
 export interface VerifyOptions {
   /** A scope that the key must have; a key with the scope `*` has every one. */
-  readonly scope?: string | undefined;
+  readonly scope?: string;
 }
 
 /** What becomes of the old key. */
@@ -41,7 +41,8 @@ export interface RotateOptions {
 }
 
 const filterSchema = z.strictObject({ user: uuid.optional(), active: z.boolean().optional() });
-const verifyOptions = z.strictObject({ scope: tag.optional() });
+/** A scope that is given counts: one that went missing on its way here must not mean that none is asked for. */
+const verifyOptions = z.strictObject({ scope: z.exactOptional(tag) });
 const rotateOptions = z.strictObject({ graceMs: z.number().int().min(0).max(31_536_000_000).default(0) });
 
 /** Characters of a token that are stored, so that it is found; and those that Triage Warden's Rust services store. */
@@ -95,7 +96,7 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
    * fails. In a transaction, it is a part of it.
    */
   async verify(token: string, options?: VerifyOptions): Promise<VerifiedApiKey | null> {
-    const { scope } = options ? parse(verifyOptions, options) : {};
+    const { scope } = options === undefined ? {} : parse(verifyOptions, options, 'options');
     if (typeof token !== 'string' || !TOKEN.test(token)) return null;
     const { decoders, driver, settings } = this.cx;
     const { rows } = await driver.exec(this.#candidates().query(prefixesOf(token)));

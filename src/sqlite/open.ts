@@ -1,5 +1,5 @@
 import { migrations } from 'migrations:sqlite';
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type Sqlite from 'better-sqlite3';
 import { backoff } from '../driver/retry.ts';
@@ -19,7 +19,7 @@ export type { SqliteOptions } from '../options.ts';
 export type { Store } from '../store.ts';
 
 /**
- * Opens a SQLite store: a file, made with its folder when it is missing, or `:memory:`.
+ * Opens a SQLite store: a file, made with its folder when it is missing, for its owner alone (0600, 0700), or `:memory:`.
  *
  * @example
  * const store = await openSqliteStore('sqlite:data/triage.db')
@@ -75,7 +75,7 @@ async function connect(
   const file = inMemory ? given : resolve(given); // a thread opens it later, when the process may be in another folder
   let opened: Sqlite.Database | undefined;
   try {
-    if (mode === 'rwc' && !inMemory) mkdirSync(dirname(file), { recursive: true });
+    if (mode === 'rwc' && !inMemory) makePrivate(file);
     const writer = new Database(file, { timeout: 0, readonly: mode === 'ro', fileMustExist: mode !== 'rwc' });
     opened = writer;
     await patiently(busyTimeoutMs, () => configure(writer, { inMemory, mode, durability }));
@@ -89,6 +89,19 @@ async function connect(
     throw error instanceof Database.SqliteError || error instanceof StoreError
       ? classify(error)
       : new ConnectionError('file', { cause: error });
+  }
+}
+
+/**
+ * Makes the file, and its folder, where they are missing: for their owner alone, since sessions and password hashes stand in it. SQLite gives
+ * `-wal` and `-shm` the permissions of the file. What is there already stays as it is.
+ */
+function makePrivate(file: string): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  try {
+    closeSync(openSync(file, 'wx', 0o600)); // an empty file is an empty database
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

@@ -111,6 +111,23 @@ contract('API keys', (subject) => {
     });
   });
 
+  it('are not checked without a scope where one was meant to be given', async () => {
+    // F-C10
+    const { store } = subject();
+    const { token } = (await issue()).issued;
+    for (const scope of [undefined, '', null, 0, false, [], {}])
+      await expect(store.apiKeys.verify(token, { scope } as object)).rejects.toMatchObject({
+        code: 'validation',
+        issues: expect.arrayContaining([expect.objectContaining({ path: 'options.scope' })]),
+      });
+    for (const options of [null, '', 0, 'incidents:read'])
+      await expect(store.apiKeys.verify(token, options as unknown as object)).rejects.toMatchObject({
+        code: 'validation',
+      });
+    expect(await store.apiKeys.verify(token, {})).not.toBeNull();
+    expect(await store.apiKeys.verify(token, undefined)).not.toBeNull();
+  });
+
   it('record a use once a minute', async () => {
     // R-S7: the clock is the test's own
     const own = await subject().backend.create();

@@ -9,8 +9,10 @@ import {
   type NewPolicy,
   NotFoundError,
   type NotificationChannelFilter,
+  type Page,
   type PlaybookFilter,
   POLICY_ACTIONS,
+  type Policy,
   type PolicyFilter,
   secret,
   TRIGGER_TYPES,
@@ -364,6 +366,24 @@ contract('policies', (subject) => {
       expect(await store.policies.create(policy({ priority }))).toMatchObject({ priority });
     for (const priority of [2_147_483_648, 1.5, Number.NaN])
       await expect(store.policies.create(policy({ priority }))).rejects.toMatchObject({ code: 'validation' });
+  });
+
+  it('are listed on from every priority that there is', async () => {
+    // F-H2d
+    const { store } = subject();
+    const priorities = [-2_147_483_648, -2_147_483_648, -1, 0, 2_147_483_647, 2_147_483_647];
+    for (const [i, priority] of priorities.entries())
+      await store.policies.create(policy({ name: `bound ${i}`, priority }));
+    for (const sort of ['evaluation', 'newest'] as const) {
+      const seen: number[] = [];
+      let after: string | null = null;
+      do {
+        const page: Page<Policy> = await store.policies.list({}, { sort, limit: 1, after });
+        seen.push(...page.items.filter(({ name }) => name.startsWith('bound ')).map(({ priority }) => priority));
+        after = page.next;
+      } while (after !== null);
+      expect(seen.toSorted((a, b) => a - b)).toEqual(priorities);
+    }
   });
 });
 

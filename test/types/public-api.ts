@@ -12,9 +12,11 @@ import {
   type Credentials,
   type Incident,
   type IncidentFilter,
+  isStoreError,
   type JsonObject,
   type JsonValue,
   type LlmSettings,
+  NotFoundError,
   openStore,
   type Page,
   rawJson,
@@ -129,6 +131,21 @@ export async function opening(): Promise<void> {
   const code: StoreError['code'] = 'not_found';
   is<Equal<typeof store.dialect, 'sqlite' | 'postgres'>>(true);
   console.log(code);
+}
+
+export function narrowing(error: unknown): string {
+  if (isStoreError(error, 'unique_violation')) return error.columns.join();
+  if (!isStoreError(error)) return '';
+  is<Equal<typeof error, StoreError>>(true);
+  const name: Exclude<StoreError['name'], `${string}Error`> extends never ? string : never = error.name;
+  switch (error.code) {
+    case 'validation':
+      return error.issues.map(({ path }) => path).join();
+    case 'connection':
+      return `${error.reason} ${error.outcome}`;
+    default:
+      return error instanceof NotFoundError ? error.id : name;
+  }
 }
 
 const MyAlert = z.object({ rule: z.string(), at: z.iso.datetime().transform((text) => new Date(text)) });
