@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'check_violation'
   | 'not_null_violation'
   | 'immutable'
+  | 'trail'
   | 'decode'
   | 'crypto'
   | 'busy'
@@ -197,6 +198,19 @@ export class ImmutableError extends BaseError {
   }
   constructor(options?: ErrorOptions) {
     super('audit_logs is immutable: rows can be added, never changed or removed', options);
+  }
+}
+
+/**
+ * A change and its audit entry were not both written: the database dropped one of them, as a trigger may. Nothing of the change stands.
+ */
+export class TrailError extends BaseError {
+  readonly code = 'trail';
+  override get name() {
+    return 'TrailError' as const;
+  }
+  constructor(options?: ErrorOptions) {
+    super('A change and its audit entry were not both written: a trigger of the database dropped one of them', options);
   }
 }
 
@@ -501,6 +515,7 @@ export type StoreError =
   | CheckError
   | NotNullError
   | ImmutableError
+  | TrailError
   | DecodeError
   | CryptoError
   | BusyError

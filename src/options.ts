@@ -44,7 +44,7 @@ export interface StoreOptions<J = NoSchemas> {
    * that somebody else wrote into the table is refused.
    */
   readonly encryptSessions?: boolean | 'required' | undefined;
-  /** The clock of created_at, updated_at and the audit trail: for tests. */
+  /** The clock of created_at, updated_at and the audit trail, instead of the database's (PostgreSQL) or this process's (SQLite): for tests. */
   readonly now?: (() => Date) | undefined;
   /**
    * Milliseconds that a call waits for its turn, before BusyError: 30,000 by default. On PostgreSQL until its statement is the next on a connection,
@@ -186,7 +186,7 @@ export function settingsOf({
   fourEyes,
   sourceTimeoutMs,
   transactionTimeoutMs,
-  now = () => new Date(),
+  now,
 }: z.output<z.ZodObject<typeof common>>): StoreSettings {
   const keys = KeyRing.of(given as Keys | undefined, process.env.TW_ENCRYPTION_KEY);
   if (encryptSessions && keys.primary === undefined)
@@ -203,6 +203,7 @@ export function settingsOf({
     fourEyes,
     sourceTimeoutMs,
     transactionTimeoutMs,
-    now,
+    clock: now ? 'given' : 'database',
+    now: now ?? (() => new Date()),
   };
 }

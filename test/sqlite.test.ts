@@ -91,6 +91,52 @@ describe('SQLite', () => {
     }
   });
 
+  it('has an audit trail that no conflict of any kind replaces', async () => {
+    // F-A3
+    const file = join(folder, 'replace.db');
+    const store = await openStore(`sqlite:${file}`);
+    const ids = await store.incidents.createMany([newIncident(), newIncident(), newIncident()]);
+    await store.close();
+    const raw = new Database(file);
+    const trail = () => raw.prepare('select rowid, * from audit_logs order by rowid').all();
+    const before = trail();
+    expect(before).toHaveLength(3);
+    const taken = (before[0] as { id: string }).id;
+    const entry = (rowid: string, id: string) =>
+      `(rowid, id, incident_id, action, actor, created_at) values (${rowid}, ${id}, '${ids[0]}', 'forged', 'mallory', '2024-01-01T00:00:00.000Z')`;
+    const one = 'lower(hex(randomblob(16)))';
+    for (const rowid of ['1', '2', '3', '0', '-1', '5', '9223372036854775807', '-9223372036854775808'])
+      for (const verb of [
+        'insert',
+        'insert or replace',
+        'replace',
+        'insert or ignore',
+        'insert or fail',
+        'insert or rollback',
+      ])
+        expect(() => raw.exec(`${verb} into audit_logs ${entry(rowid, one)}`), `${verb} ${rowid}`).toThrow(/immutable/);
+    for (const verb of ['insert', 'insert or replace', 'replace', 'insert or ignore'])
+      expect(() => raw.exec(`${verb} into audit_logs ${entry('null', `'${taken}'`)}`)).toThrow(/taken/);
+    expect(() =>
+      raw.exec(
+        `insert into audit_logs ${entry('null', `'${taken}'`)} on conflict (id) do update set action = 'forged'`,
+      ),
+    ).toThrow(/taken/);
+    for (const verb of ['update', 'update or replace', 'update or ignore'])
+      for (const set of ['rowid = 1', `id = '${taken}'`, "action = 'forged'"])
+        expect(() => raw.exec(`${verb} audit_logs set ${set} where rowid = 2`)).toThrow(/immutable/);
+    expect(() => raw.exec('delete from audit_logs')).toThrow(/immutable/);
+    expect(trail()).toEqual(before);
+    // what may be written still can be: with the next number, without one, and many at the same moment
+    raw.exec(`insert into audit_logs ${entry('4', one)}`);
+    raw.exec(`insert into audit_logs ${entry('null', one)}`);
+    raw.exec(
+      `insert into audit_logs (id, incident_id, action, actor, created_at) select 'x' || rowid, incident_id, action, actor, created_at from audit_logs`,
+    );
+    expect(trail()).toHaveLength(10);
+    raw.close();
+  });
+
   it('does not throw a second error over the first when it has rolled back by itself', async () => {
     // R-T7
     const file = join(folder, 'rollback.db');

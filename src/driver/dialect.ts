@@ -20,7 +20,7 @@ export interface Dialect {
   stored(column: Column, name: string): SQL;
   /** A bound JSON text, as JSON. */
   json(name: string): SQL;
-  /** The bound time, or a millisecond after the column's own where that is not earlier: it always grows. */
+  /** The bound time, or a millisecond after the column's own where that is not earlier: it always grows. Of tables without a trail. */
   later(column: Column, name: string): SQL;
   /** A timestamp column reads as this Date. */
   sameInstant(column: Column, name: string): SQL;
@@ -77,10 +77,14 @@ export interface Dialect {
   /** The nth element of a JSON array of ids, n being the number of the row in the result. */
   nth(column: Column, name: string): SQL;
 
-  /** An insert and the audit row it leaves, all or nothing: the statements in order. */
-  auditedInsert(insert: SQL, audit: SQL): readonly SQL[];
-  /** A change and the audit rows it leaves, all or nothing: the statements in order; the last one answers the changed rows. */
+  /** An insert and the audit row it leaves, all or nothing: the statements in order; the last one returns the instant of both, unless it is the one that was bound. */
+  auditedInsert(insert: AuditedInsert): readonly SQL[];
+  /** A change and the audit rows it leaves, all or nothing: the statements in order; the last one returns the changed rows. */
   auditedUpdate(change: AuditedUpdate): readonly SQL[];
+  /** When an entry of an incident is written that no change leaves: after all that its trail holds. */
+  instantAfter(clock: Clock, incident: SQL): SQL;
+  /** A SELECT of the instant at which it runs: as an entry has it, and as other columns do. */
+  readonly instant: SQL;
 
   /** How many rows one call of `bulkInsert` takes, and how many characters of text in them. */
   readonly bulk: { readonly chunkRows: number; readonly chunkChars: number };
@@ -91,6 +95,26 @@ export interface Dialect {
 
   /** The JSON text that a JSON column's stored value stands for, with every digit. */
   storedJson(value: unknown): string;
+}
+
+/**
+ * Whose clock tells the instant of a change. `database`: PostgreSQL's, or that of the process that holds SQLite's lock; read once the rows
+ * are locked, so that the order of a trail is the order of the changes. `given`: that of the store's `now`, bound under this name.
+ */
+export type Clock = 'database' | 'given';
+
+/** A new row, with its audit row. */
+export interface AuditedInsert {
+  readonly table: Table;
+  readonly clock: Clock;
+  /** The values of the columns, by their keys. */
+  readonly values: Readonly<Record<string, SQL>>;
+  /** The keys of columns that hold the instant. */
+  readonly dated: readonly string[];
+  /** The incident to whose trail the entry belongs. */
+  readonly incident: SQL;
+  /** The audit row's values in the order of audit_logs' columns, but for the last one, its time. */
+  readonly audit: readonly SQL[];
 }
 
 /** A change of rows, with one audit row for each of them. */
@@ -105,12 +129,13 @@ export interface AuditedUpdate {
     readonly skipLocked: boolean;
     readonly index?: string;
   };
-  /** The new values, by the column's key. */
-  readonly set: Readonly<Record<string, SQL>>;
-  /** The audit row's values in the order of audit_logs' columns, for a row. */
+  readonly clock: Clock;
+  /** The new values, by the column's key: also of those that hold the instant of the change. */
+  readonly set: (instant: SQL) => Readonly<Record<string, SQL>>;
+  /** The audit row's values in the order of audit_logs' columns, but for the last one, its time; for a row as it was before the change. */
   readonly audit: (row: Table) => readonly SQL[];
-  /** `audit` reads values as they were before the change. */
-  readonly readsOld: boolean;
+  /** The audit rows are several, whose ids are bound as a list: `audit_ids` instead of `audit_id`. */
+  readonly several: boolean;
 }
 
 /** A table's rows, encoded. */

@@ -1,3 +1,6 @@
+/** Stands for the instant at which a batch runs: SQLite's driver reads its clock once it holds the lock, and binds the same for all statements. */
+export const INSTANT = Symbol('instant');
+
 /** One SQL statement with its bound values, as the database takes them. */
 export interface Query {
   readonly sql: string;
@@ -20,6 +23,8 @@ export interface Query {
   readonly timeoutMs?: number;
   /** Settles by then (`performance.now()`), whatever the limits of the store are. */
   readonly deadline?: number;
+  /** It changes as many rows as the one before it in a batch, or all of them fail: a change and its audit rows, on SQLite. */
+  readonly asMany?: boolean;
   /** It only reads: SQLite answers it on its reading connection, beside a writer. */
   readonly reads: boolean;
 }
@@ -29,6 +34,8 @@ export interface Result {
   /** None where the query has `receive`. */
   readonly rows: readonly (readonly unknown[])[];
   readonly count: number;
+  /** What was bound for INSTANT. */
+  readonly instant?: string;
 }
 
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable';

@@ -10,6 +10,8 @@ export interface Kind {
   readonly reads: boolean;
   readonly fresh?: boolean;
   readonly byKey?: boolean;
+  /** Of several: each but the first. */
+  readonly asMany?: boolean;
 }
 
 /** A statement whose SQL was written once; each run only binds values. */
@@ -32,7 +34,11 @@ export const boundTo = (column: Column, name: string): SQL => sql`${new Param(sq
  * Writes a statement's SQL, with the binder of its values. Drizzle's own fillPlaceholders() hands NULL to the codecs, so
  * that a JSON column would get JSON's null instead of SQL's.
  */
-export function compile(dialect: Dialect, statement: SQL, { reads, fresh = false, byKey = false }: Kind): Statement {
+export function compile(
+  dialect: Dialect,
+  statement: SQL,
+  { reads, fresh = false, byKey = false, asMany = false }: Kind,
+): Statement {
   const { sql: text, params } = dialect.write(statement);
   const binders = params.map((param) => {
     if (is(param, Placeholder)) return (values: Values) => valueNamed(values, param.name);
@@ -46,7 +52,9 @@ export function compile(dialect: Dialect, statement: SQL, { reads, fresh = false
     }
     return () => param;
   });
-  return { query: (values) => ({ sql: text, params: binders.map((bind) => bind(values)), reads, fresh, byKey }) };
+  return {
+    query: (values) => ({ sql: text, params: binders.map((bind) => bind(values)), reads, fresh, byKey, asMany }),
+  };
 }
 
 /** A name that no value stands for is a mistake of ours: it must not reach a driver, which fails in ways of its own (F-E7). */
@@ -72,7 +80,9 @@ export class StatementCache {
   several(name: string, write: () => readonly SQL[], kind: Kind): readonly Statement[] {
     let statements = this.#statements.get(name);
     if (!statements) {
-      statements = write().map((statement) => compile(this.dialect, statement, kind));
+      statements = write().map((statement, i) =>
+        compile(this.dialect, statement, i ? kind : { ...kind, asMany: false }),
+      );
       if (this.#statements.size >= CAPACITY) this.#statements.delete(this.#statements.keys().next().value ?? '');
       this.#statements.set(name, statements);
     }

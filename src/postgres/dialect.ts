@@ -4,7 +4,7 @@ import { foldAscii } from '../codecs/fold-ascii.ts';
 import { RawJson } from '../codecs/json.ts';
 import { fromJsonb, JSONB_MARKER, toJsonb, toJsonbString } from '../codecs/jsonb.ts';
 import { parseTimestamp } from '../codecs/timestamp.ts';
-import type { AuditedUpdate, BulkRows, Dialect } from '../driver/dialect.ts';
+import type { AuditedInsert, AuditedUpdate, BulkRows, Dialect } from '../driver/dialect.ts';
 import { jsonNeedle, likePattern } from '../driver/like.ts';
 import type { Query } from '../driver/port.ts';
 import { bound } from '../driver/statement.ts';
@@ -44,6 +44,9 @@ const idOf = (table: Table) => getTableColumns(table).id as Column; // audited t
 const json = (name: string) => sql`${bound(name, toJsonb)}::jsonb`;
 // the collation "C" folds ASCII letters and no others, and compares bytes
 const folded = (text: SQL) => sql`lower(${text} collate "C")`;
+
+/** As other columns keep an instant: cut, not rounded into the future. */
+const milliseconds = (instant: SQL) => sql`date_trunc('milliseconds', ${instant})`;
 
 export const dialect: Dialect = {
   name: 'postgres',
@@ -131,13 +134,15 @@ export const dialect: Dialect = {
     sql`to_jsonb(replace(${expression}::text, ${sql.raw(`'${JSONB_MARKER.plain}'`)}, ${sql.raw(`'${JSONB_MARKER.escaped}'`)}))`,
   nth: (column, name) => sql`(${bound(name)}::jsonb ->> (row_number() over () - 1)::integer)::${type(column)}`,
 
-  // one statement, so one round trip and no BEGIN and COMMIT; the foreign key is checked at its end
-  auditedInsert: (insert, audit) => [sql`with logged as (${audit}) ${insert}`],
+  auditedInsert,
   auditedUpdate,
   bulk: { chunkRows: CHUNK_ROWS, chunkChars: CHUNK_CHARS },
   bulkInsert,
   searchIndex,
   storedJson: (value) => fromJsonb(String(value)),
+  instantAfter: (clock, incident) =>
+    clock === 'given' ? given() : sql`greatest(clock_timestamp(), ${newestOf(incident)} + interval '1 microsecond')`,
+  instant: sql`select at, ${milliseconds(sql`at`)} from (select clock_timestamp() as at offset 0) as clock`,
 };
 
 /** Whether a column of this many bits can hold it: its least and its greatest value included. */
@@ -151,36 +156,72 @@ type Pairs = readonly (readonly [string, RawJson])[];
 const objectOf = (pairs: Pairs) =>
   new RawJson(`{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${value.text}`).join(',')}}`, 0, false);
 
-/** One statement: the change, and the audit rows that are selected from what it changed (or, locked, from before). */
-function auditedUpdate({ table, where, first, set, audit, readsOld }: AuditedUpdate): readonly SQL[] {
-  const subject = aliasedTable(table, 'subject');
-  const logged = sql`insert into ${tables.auditLogs} (${names(tables.auditLogs)}) select ${sql.join([...audit(subject)], sql`, `)} from "subject"`;
-  const update = (condition: SQL) =>
-    sql`update ${table} set ${assignments(table, set)} where ${condition} returning ${names(table)}`;
-  if (!readsOld && !first)
-    return [
-      sql`with "subject" as (${update(where(table))}), logged as (${logged}) select ${names(table)} from "subject"`,
-    ];
-  const order = first ? sql` order by ${first.orderBy(table)} limit ${dialect.limit(first.limit)}` : sql``;
-  const lock = dialect.forUpdate({ skipLocked: first?.skipLocked ?? false });
+const given = () => dialect.value(tables.auditLogs.createdAt, 'now');
+
+/** When the newest entry of an incident was written. A server that was a standby may have a clock that is behind it. */
+const newestOf = (incident: SQL) =>
+  sql`(select max(trail.created_at) from ${tables.auditLogs} as trail where trail.incident_id = ${incident})`;
+
+/** In the place of a LIMIT: fails the statement (22012) where a change and its audit rows are not as many. */
+const asMany = (changed: string) =>
+  sql.raw(
+    `(select case when changes = entries then null else 1 / (entries - entries) end from (select (select count(*) from ${changed}) as changes, (select count(*) from "logged") as entries) as counted)`,
+  );
+
+const AT = sql`(select at from "moment")`;
+
+const entries = (select: SQL) =>
+  sql`"logged" as (insert into ${tables.auditLogs} (${names(tables.auditLogs)}) ${select} returning 1)`;
+
+/** One statement, so one round trip and no BEGIN and COMMIT; foreign keys are checked at its end. */
+function auditedInsert({ table, clock, values, dated, incident, audit }: AuditedInsert): readonly SQL[] {
+  const columns = Object.entries(getTableColumns<Table>(table)).map(([key, column]) =>
+    dated.includes(key) ? sql`${milliseconds(AT)}` : sql`${values[key] ?? dialect.value(column, key)}`,
+  );
   return [
-    sql`with "subject" as materialized (select * from ${table} where ${where(table)}${order}${lock}), changed as (${update(
-      sql`${idOf(table)} in (select id from "subject")`,
-    )}), logged as (${logged}) select ${names(table)} from changed`,
+    sql`with "moment" as materialized (select ${dialect.instantAfter(clock, incident)} as at), "added" as (insert into ${table} (${names(table)}) values (${sql.join(columns, sql`, `)}) returning 1), ${entries(
+      sql`values (${sql.join([...audit, AT], sql`, `)})`,
+    )} select ${milliseconds(sql`at`)} from "moment" limit ${asMany('"added"')}`,
   ];
 }
 
+/**
+ * One statement: the rows are locked, then the clock is read, then they are changed, and the audit rows written of what they were. A change
+ * of the clock's time, or of the server, does not turn the order around: `updated_at` is read under the lock, too.
+ */
+function auditedUpdate({ table, where, first, clock, set, audit }: AuditedUpdate): readonly SQL[] {
+  const subject = aliasedTable(table, 'subject');
+  const { updatedAt, incidentId, id } = getTableColumns<Table>(subject);
+  const order = first ? sql` order by ${first.orderBy(table)} limit ${dialect.limit(first.limit)}` : sql``;
+  const lock = dialect.forUpdate({ skipLocked: first?.skipLocked ?? false });
+  const now = clock === 'given' ? given() : sql`clock_timestamp()`;
+  const after = [
+    ...(clock === 'given' ? [] : [sql`max(${newestOf(sql`${incidentId ?? id}`)}) + interval '1 microsecond'`]),
+    ...(updatedAt ? [sql`max(${updatedAt}) + interval '1 millisecond'`] : []),
+  ];
+  const latest = sql`'9999-12-31T23:59:59.999Z'::timestamptz`;
+  // after all rows are locked: an aggregate waits for them
+  const at = after.length
+    ? sql`least(greatest(${sql.join([now, ...after], sql`, `)}), ${latest}) as at from "subject"`
+    : sql`${now} as at`;
+  const changed = sql`update ${table} set ${assignments(table, set(milliseconds(AT)))} where ${idOf(table)} in (select id from "subject") returning ${names(table)}`;
+  return [
+    sql`with "subject" as materialized (select * from ${table} where ${where(table)}${order}${lock}), "moment" as materialized (select ${at}), "changed" as (${changed}), ${entries(
+      sql`select ${sql.join([...audit(subject), AT], sql`, `)} from "subject"`,
+    )} select ${names(table)} from "changed" limit ${asMany('"changed"')}`,
+  ];
+}
+
+/** One statement: rows and their audit rows. Without any, and without conflicts to pass over, a plain insert. */
 function bulkInsert({ table, rows, trail, ignoreConflicts }: BulkRows): readonly Query[] {
   const audit = tables.auditLogs;
   const insert = insertSelect(table, '$1');
-  if (!ignoreConflicts)
-    return [
-      { sql: insert, params: [recordset(table, rows)], reads: false },
-      ...(trail.length ? [{ sql: insertSelect(audit, '$1'), params: [recordset(audit, trail)], reads: false }] : []),
-    ];
+  if (!trail.length) return [{ sql: insert, params: [recordset(table, rows)], reads: false }];
+  const added = ignoreConflicts ? `${insert} on conflict do nothing` : insert;
+  const { sql: limit } = dialect.write(asMany('"added"'));
   return [
     {
-      sql: `with added as (${insert} on conflict do nothing returning id) ${insertSelect(audit, '$2')} where incident_id in (select id from added) returning incident_id`,
+      sql: `with "added" as (${added} returning id), "logged" as (${insertSelect(audit, '$2')} where incident_id in (select id from "added") returning 1) select id from "added" limit ${limit}`,
       params: [recordset(table, rows), recordset(audit, trail)],
       reads: false,
     },

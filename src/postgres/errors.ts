@@ -13,6 +13,7 @@ import {
   SerializationError,
   StoreError,
   TimeoutError,
+  TrailError,
   UniqueError,
   ValidationError,
 } from '../errors.ts';
@@ -97,6 +98,8 @@ export function classify(error: unknown, { whenLost, reads, wasCancelled, reconn
       return new NotNullError(table_name ?? null, column_name ?? null, options);
     case 'TW001':
       return new ImmutableError(options);
+    case '22012':
+      return new TrailError(options); // only what compares a change with its audit rows divides
     case '40001':
     case '40P01':
       return new SerializationError(options);

@@ -40,16 +40,20 @@ import {
 
 // ---- the columns' vocabulary: the same names and TypeScript types as in sqlite/schema.ts -------------------------
 
-const timestamp = customType<{ data: Date; driverData: string }>({
-  dataType: () => 'timestamp (3) with time zone',
-  // PostgreSQL has no year 0: ISO 8601's 0000 is 1 BC
-  toDriver: (date) => encodeTimestamp(date, 'timestamp').replace(/^0000(.*)$/, '0001$1 BC'),
-  fromDriver: (text) => {
-    const date = parseTimestamp(text);
-    if (!date) throw new TypeError('is not a timestamp');
-    return date;
-  },
-});
+const time = (dataType: string) =>
+  customType<{ data: Date; driverData: string }>({
+    dataType: () => dataType,
+    // PostgreSQL has no year 0: ISO 8601's 0000 is 1 BC
+    toDriver: (date) => encodeTimestamp(date, 'timestamp').replace(/^0000(.*)$/, '0001$1 BC'),
+    fromDriver: (text) => {
+      const date = parseTimestamp(text);
+      if (!date) throw new TypeError('is not a timestamp');
+      return date;
+    },
+  });
+const timestamp = time('timestamp (3) with time zone');
+/** To the microsecond: the order of an audit trail. It reads as the millisecond that it lies in. */
+const instant = time('timestamp with time zone');
 
 /**
  * Not jsonb(), which reads the string '"5"' back as the number 5. Our driver hands over jsonb's text; a client that has
@@ -119,7 +123,7 @@ export const auditLogs = pgTable(
     action: text('action').$type<AuditLog['action']>().notNull(),
     actor: text('actor').notNull(),
     details: json<NonNullable<AuditLog['details']>>('details'),
-    createdAt: timestamp('created_at').notNull(),
+    createdAt: instant('created_at').notNull(),
   },
   (t) => [
     // the trail is immutable: an incident that has one stays

@@ -119,10 +119,10 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
         approvedBy: null,
         approvalTimestamp: null,
         result: null,
-        createdAt: this.cx.settings.now(),
         executedAt: null,
       },
       entry(this.cx, 'action_proposed', { action_id: id, action_type: actionType, priority }),
+      ['createdAt'],
     );
   }
 
@@ -174,7 +174,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
       {
         where: (row) => this.#isReady(row),
         first: { orderBy: readyOrder, limit: 'limit', skipLocked: true, index: READY_INDEX },
-        set: { result: dialect.value(this.table.result, 'lease') },
+        set: () => ({ result: dialect.value(this.table.result, 'lease') }),
         values: { now_text: now.toISOString(), lease: json(this.cx, { lease }, 'lease'), limit: count },
         entry: this.#entryOf('action_claimed', { worker, until }, true),
       },
@@ -339,15 +339,15 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
   }
 
   #move(id: string, to: ApprovalStatus, action: AuditAction, reason: string | null): Promise<Typed<Action, S>> {
-    const { dialect, settings, actor } = this.cx;
+    const { dialect, actor } = this.cx;
     const t = this.table;
     return this.changeOne('settle', id, {
-      set: {
+      set: (approvalTimestamp) => ({
         approvalStatus: dialect.value(t.approvalStatus, 'to'),
         approvedBy: dialect.value(t.approvedBy, 'by'),
-        approvalTimestamp: dialect.value(t.approvalTimestamp, 'at'),
-      },
-      values: { to, by: actor, at: settings.now() },
+        approvalTimestamp,
+      }),
+      values: { to, by: actor },
       where: (row) => sql`${columnsOf(row).approvalStatus} = 'pending'`,
       unless: 'it is not pending',
       entry: entry(this.cx, action, { action_id: id, from: 'pending', to, ...(reason ? { reason } : {}) }),
@@ -382,7 +382,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     const { dialect } = this.cx;
     const key = parseId(id);
     return this.changeOne(name, key, {
-      set: { result: dialect.value(this.table.result, 'result') },
+      set: () => ({ result: dialect.value(this.table.result, 'result') }),
       values: { token: parse(uuid, token, 'lease'), result: result && json(this.cx, result, 'result') },
       where: (row) => sql`${executable(row)} and ${this.#leaseText(row, 'token')} = ${bound('token')}`,
       unless: 'this lease does not hold it',
@@ -400,21 +400,20 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     const { lease, result } = parse(outcome, options);
     if (lease !== undefined && !uuid.safeParse(lease).success)
       throw new ValidationError([{ path: 'lease', message: 'is not the token of a lease' }]);
-    const { dialect, settings } = this.cx;
+    const { dialect } = this.cx;
     const t = this.table;
     const state = dialect.jsonString;
     return this.changeOne(`finish${lease === undefined ? '' : ' held'}`, key, {
-      set: {
+      set: (executedAt) => ({
         approvalStatus: dialect.value(t.approvalStatus, 'to'),
         result: dialect.value(t.result, 'result'),
-        executedAt: dialect.value(t.executedAt, 'at'),
-      },
+        executedAt,
+      }),
       values: {
         to,
         token: lease,
         result:
           result === undefined || result === null ? null : columnJson(this.cx, 'actions', 'result', result, 'result'),
-        at: settings.now(),
       },
       where: (row) =>
         lease === undefined
@@ -424,7 +423,6 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
       entry: entry(this.cx, action, null, {
         made: {
           shape: 'finish',
-          old: true,
           values: { action_id: key },
           details: (row) =>
             dialect.object({
@@ -454,7 +452,6 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
       several,
       made: {
         shape: 'claim',
-        old: false,
         values: details,
         details: (row) =>
           dialect.object({

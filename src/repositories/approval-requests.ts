@@ -183,7 +183,7 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
   }
 
   #expireBatch(name: string, values: object, reason: string, where: (row: Table) => SQL) {
-    const { dialect, settings } = this.cx;
+    const { dialect } = this.cx;
     const t = this.table;
     const audit = dialect.tables.auditLogs;
     return this.changeAudited(
@@ -195,17 +195,16 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
           limit: 'limit',
           skipLocked: false,
         },
-        set: {
+        set: (decidedAt) => ({
           status: dialect.value(t.status, 'to'),
-          decidedAt: dialect.value(t.decidedAt, 'at'),
+          decidedAt,
           decisionReason: dialect.value(t.decisionReason, 'reason'),
-        },
-        values: { ...values, to: 'expired', at: settings.now(), reason, limit: MAX_LIMIT },
+        }),
+        values: { ...values, to: 'expired', reason, limit: MAX_LIMIT },
         entry: entry(this.cx, 'approval_expired', null, {
           several: true,
           made: {
             shape: 'expired',
-            old: false,
             details: (row) =>
               dialect.object({
                 approval_id: dialect.jsonString(columnsOf(row).id),

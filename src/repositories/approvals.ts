@@ -89,13 +89,13 @@ export class Approvals extends ApprovalRequests {
         approvalLevel: level,
         status: 'pending',
         requestedBy,
-        requestedAt: this.cx.settings.now(),
         decidedBy: null,
         decidedAt: null,
         decisionReason: null,
         expiresAt,
       },
       entry(this.cx, 'approval_requested', { approval_id: id, action_id: actionId, level }),
+      ['requestedAt'],
     );
   }
 
@@ -117,13 +117,13 @@ export class Approvals extends ApprovalRequests {
       throw new ForbiddenError(this.tableName, id, 'who requested an approval cannot decide it');
     const t = this.table;
     const decided = await this.changeOne('decide', id, {
-      set: {
+      set: (decidedAt) => ({
         status: dialect.value(t.status, 'to'),
         decidedBy: dialect.value(t.decidedBy, 'by'),
-        decidedAt: dialect.value(t.decidedAt, 'at'),
+        decidedAt,
         decisionReason: dialect.value(t.decisionReason, 'reason'),
-      },
-      values: { to, by: actor, at: now, reason },
+      }),
+      values: { to, by: actor, reason },
       where: (row) => sql`${columnsOf(row).status} = 'pending'`,
       unless: 'it is decided already',
       entry: entry(this.cx, to === 'approved' ? 'approval_approved' : 'approval_denied', {

@@ -1,8 +1,12 @@
+import { getTableColumns, sql, type Table } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Values } from '../driver/statement.ts';
+import { TrailError } from '../errors.ts';
 import { type AuditAction, type AuditLog, type NewAuditLog, newAuditLog } from '../model/audit-log.ts';
 import { actor as actorText, limitedText, oneOrMany, uuid } from '../model/fields.ts';
 import { parse, parseEach } from '../model/parse.ts';
+import { now } from './audit.ts';
+import { insertAll } from './bulk.ts';
 import { Conditions } from './conditions.ts';
 import { json, newId } from './context.ts';
 import { PlainRepository } from './plain-repository.ts';
@@ -44,12 +48,32 @@ export class AuditLogs extends PlainRepository<'auditLogs', AuditLogFilter, Audi
    * @throws ForeignKeyError when the incident does not exist; ValidationError.
    */
   async append(log: NewAuditLog): Promise<AuditLog> {
-    return this.insert(this.#encode(log, ''));
+    const values = this.#encode(log, '');
+    const { dialect, driver, settings } = this.cx;
+    const { clock } = settings;
+    const columns = Object.entries(getTableColumns<Table>(this.table));
+    const insert = this.write(`append ${clock}`, () => {
+      const written = columns.map(([key, column]) =>
+        key === 'createdAt'
+          ? dialect.instantAfter(clock, dialect.value(this.table.incidentId, 'incidentId'))
+          : dialect.value(column, key),
+      );
+      const names = columns.map(([, { name }]) => sql.identifier(name));
+      return sql`insert into ${this.table} (${sql.join(names, sql`, `)}) values (${sql.join(written, sql`, `)}) returning created_at`;
+    });
+    const { rows } = await driver.exec(insert.query({ ...values, now: now(this.cx) }));
+    return this.#written(values, rows[0]?.[0]);
   }
 
   /** Adds entries: all of them, or none. Answers them in the order given. */
   async appendMany(logs: Iterable<NewAuditLog>): Promise<readonly AuditLog[]> {
-    return this.insertRows(parseEach(logs, (log, path) => this.#encode(log, path)));
+    const rows = parseEach(logs, (log, path) => this.#encode(log, path));
+    let at: unknown;
+    const began = (instant: unknown) => {
+      at = instant;
+    };
+    await insertAll(this.cx, { table: this.table, row: (values: Values) => values, began }, rows);
+    return rows.map((values) => this.#written(values, at));
   }
 
   /** @internal */
@@ -72,7 +96,12 @@ export class AuditLogs extends PlainRepository<'auditLogs', AuditLogFilter, Audi
       action: log.action,
       actor: this.cx.actor,
       details: input.details ? json(this.cx, input.details, path ? `${path}.details` : 'details') : null,
-      createdAt: this.cx.settings.now(),
     };
+  }
+
+  /** @throws TrailError where the database has dropped it. */
+  #written(values: Values, at: unknown): AuditLog {
+    if (at === undefined) throw new TrailError();
+    return this.fresh({ ...values, createdAt: this.table.createdAt.mapFromDriverValue(at) });
   }
 }

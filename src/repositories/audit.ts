@@ -1,4 +1,5 @@
-import { type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
+import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
+import { INSTANT } from '../driver/port.ts';
 import type { Values } from '../driver/statement.ts';
 import type { AuditAction } from '../model/audit-log.ts';
 import type { JsonObject } from '../model/json.ts';
@@ -9,19 +10,18 @@ export interface Entry {
   /** Equal shapes have equal SQL. */
   readonly shape: string;
   readonly values: Values;
-  /** Reads columns of the row as they were before the change. */
-  readonly readsOld: boolean;
-  /** The audit row's columns, in the order of audit_logs, for the changed row. */
+  /** Several audit rows are made of it. */
+  readonly several: boolean;
+  /** The audit row's columns but for its time, in the order of audit_logs, for a row as it was before the change. */
   readonly columns: (cx: Context, row: Table) => readonly SQL[];
 }
 
 interface EntryOptions {
   /** The audit rows are several: their ids are dealt out of a list. */
   readonly several?: boolean;
-  /** Details that the database makes of the row; `old` when they read it as it was before the change. */
+  /** Details that the database makes of the row as it was before the change. */
   readonly made?: {
     readonly shape: string;
-    readonly old: boolean;
     readonly details: (row: Table) => SQL;
     readonly values?: Values;
   };
@@ -40,14 +40,13 @@ export function entry(cx: Context, action: AuditAction, details: JsonObject | nu
       audit_action: action,
       audit_details: details && json(cx, details, 'details'),
     },
-    readsOld: (made?.old ?? false) || actionOf !== undefined,
+    several,
     columns: ({ dialect }, row) => [
       several ? dialect.nth(audit.id, 'audit_ids') : dialect.value(audit.id, 'audit_id'),
       sql`${incidentOf(row)}`,
       actionOf ? actionOf(row) : dialect.value(audit.action, 'audit_action'),
       dialect.value(audit.actor, 'audit_actor'),
       made ? made.details(row) : dialect.value(audit.details, 'audit_details'),
-      dialect.value(audit.createdAt, 'audit_at'),
     ],
   };
 }
@@ -62,16 +61,9 @@ function incidentOf(row: Table): Column {
 export const auditValues = (cx: Context, ids?: readonly string[]): Values => ({
   ...(ids ? { audit_ids: JSON.stringify(ids) } : { audit_id: newId() }),
   audit_actor: cx.actor,
-  audit_at: cx.settings.now(),
+  now: now(cx),
 });
 
-/** The insert of the audit row that goes with a row that is inserted itself: its values are bound under the columns' keys. */
-export function auditSelect(cx: Context, { columns }: Entry, table: Table): SQL {
-  const { dialect } = cx;
-  const audit = dialect.tables.auditLogs;
-  const own = getTableColumns(table);
-  const key = 'incidentId' in own ? 'incidentId' : 'id';
-  const values = columns(cx, table).map((value, i) => (i === 1 ? dialect.value(own[key] as Column, key) : value));
-  const names = Object.values(getTableColumns<Table>(audit)).map(({ name }) => sql.identifier(name));
-  return sql`insert into ${sql.identifier(getTableName(audit))} (${sql.join(names, sql`, `)}) values (${sql.join(values, sql`, `)})`;
-}
+/** What is bound for the instant of a change. */
+export const now = ({ settings }: Context): Date | typeof INSTANT =>
+  settings.clock === 'given' ? settings.now() : INSTANT;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { before, deadlineIn } from '../driver/deadline.ts';
 import type { Driver } from '../driver/port.ts';
 import type { Values } from '../driver/statement.ts';
-import { TimeoutError, ValidationError } from '../errors.ts';
+import { TimeoutError, TrailError, ValidationError } from '../errors.ts';
 import { parse } from '../model/parse.ts';
 import type { Context } from './context.ts';
 
@@ -21,10 +21,12 @@ const bulkOptions = z.strictObject({ onConflict: z.enum(['error', 'ignore']).def
 /** Where rows go. */
 export interface BulkTarget<Input> {
   readonly table: Table;
-  /** Checks an input, and makes a row of it; `path` is where it stands in the call. */
+  /** Checks an input, and makes a row of it; `path` is where it stands in the call. Times that are undefined are that of the import. */
   readonly row: (input: Input, path: string) => Values;
-  /** The audit row that goes with a row. */
+  /** The audit row that goes with a row, but for its time. */
   readonly trail?: (row: Values) => Values;
+  /** Hears the instant of the import, as entries of the trail have it. */
+  readonly began?: (instant: unknown) => void;
 }
 
 /** Characters that are encoded before the transaction begins: what has no more is stored in one that no other writer waits long for. */
@@ -50,10 +52,12 @@ export async function insertAll<Input>(
     if (!ahead.length) return [];
     const ids: string[] = [];
     const storeAll = async (driver: Driver) => {
+      const instant = await instantOf(cx, driver);
+      target.began?.(instant.entry);
       let storing: Promise<void> | undefined;
       for (let chunk = ahead.shift() ?? (await chunks.next()); chunk; chunk = ahead.shift() ?? (await chunks.next())) {
         await storing;
-        storing = store(cx, driver, target.table, chunk, onConflict).then((inserted) => {
+        storing = store(cx, driver, target.table, dated(chunk, instant), onConflict).then((inserted) => {
           for (const id of inserted) ids.push(id);
         });
         storing.catch(() => {}); // it is awaited with the next chunk, or at the end
@@ -177,9 +181,38 @@ async function store(
   const result = await driver.batch(
     dialect.bulkInsert({ table, rows, trail, ignoreConflicts: onConflict === 'ignore' }),
   );
-  if (onConflict === 'error') return ids;
+  if (onConflict === 'error') {
+    if (result.count !== rows.length) throw new TrailError();
+    return ids;
+  }
   const inserted = new Set(result.rows.map(([id]) => String(id)));
   return ids.filter((id) => inserted.has(id));
+}
+
+/** When an import happens, as it is stored: in the trail, and in other columns. */
+interface Instant {
+  readonly entry: unknown;
+  readonly row: unknown;
+}
+
+/** Read after its transaction has begun: who follows the trail relies on that. */
+async function instantOf({ dialect, settings, statements }: Context, driver: Driver): Promise<Instant> {
+  if (settings.clock === 'given') {
+    const at = dialect.tables.auditLogs.createdAt.mapToDriverValue(settings.now());
+    return { entry: at, row: at };
+  }
+  const statement = statements.one('instant', () => dialect.instant, { reads: false });
+  const { rows } = await driver.batch([statement.query({})]);
+  return { entry: rows[0]?.[0], row: rows[0]?.[1] };
+}
+
+/** The chunk with the instant in the place of times that were not given. */
+function dated(chunk: Chunk, { entry, row }: Instant): Chunk {
+  const fill = (rows: readonly (readonly unknown[])[], at: unknown) =>
+    rows.map((values) =>
+      values.includes(undefined) ? values.map((value) => (value === undefined ? at : value)) : values,
+    );
+  return { ...chunk, rows: fill(chunk.rows, row), trail: fill(chunk.trail, entry) };
 }
 
 /** The rows of a chunk without those whose id stands in it before. */
@@ -201,7 +234,7 @@ function encoder(table: Table): (row: Values) => unknown[] {
   return (row) =>
     columns.map(([key, column]) => {
       const value = row[key];
-      return value === null || (typeof value === 'string' && column.dataType === 'string')
+      return value === null || value === undefined || (typeof value === 'string' && column.dataType === 'string')
         ? value
         : column.mapToDriverValue(value);
     });

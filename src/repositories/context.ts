@@ -3,7 +3,7 @@ import { encodeJson, encodeSecretJson, type JsonLimits, RawJson } from '../codec
 import type { KeyRing } from '../codecs/key-ring.ts';
 import { isEnvelope, looksSealed, type Place, seal } from '../codecs/sealed-json.ts';
 import { REDACTED } from '../codecs/secret.ts';
-import type { Dialect } from '../driver/dialect.ts';
+import type { Clock, Dialect } from '../driver/dialect.ts';
 import type { Driver } from '../driver/port.ts';
 import type { SearchIndexTarget } from '../driver/search-index.ts';
 import type { StatementCache } from '../driver/statement.ts';
@@ -56,7 +56,9 @@ export interface StoreSettings {
   readonly keys: KeyRing;
   /** Whether the data of sessions is encrypted: `required` refuses to read what is not. */
   readonly sessionEncryption: 'off' | 'on' | 'required';
-  /** The clock of every timestamp that the library writes. */
+  /** Whose clock tells when a change happened: the database's, unless the store was given one. */
+  readonly clock: Clock;
+  /** The clock of all other timestamps that the library writes. */
   readonly now: () => Date;
   /** Who requested an approval cannot decide it. */
   readonly fourEyes: boolean;

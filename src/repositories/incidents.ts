@@ -83,7 +83,8 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
    */
   async create(incident: TypedInput<NewIncident, S>): Promise<Typed<Incident, S>> {
     const values = encodeIncident(this.cx, incident as NewIncident, ''); // a schema only narrows it
-    return this.insertAudited(values, entry(this.cx, 'incident_created', created(values)));
+    const dated = values.createdAt === undefined ? ['createdAt', 'updatedAt'] : [];
+    return this.insertAudited(values, entry(this.cx, 'incident_created', created(values)), dated);
   }
 
   /**
@@ -95,7 +96,6 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
    * @throws ValidationError with the place of the first bad member; UniqueError when an id is taken; what the iterable throws.
    */
   async createMany(incidents: Many<TypedInput<NewIncident, S>>, options: BulkOptions = {}): Promise<readonly string[]> {
-    const now = this.cx.settings.now();
     return insertAll(
       this.cx,
       {
@@ -107,7 +107,6 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
           action: 'incident_created',
           actor: this.cx.actor,
           details: json(this.cx, created(row), 'details'),
-          createdAt: now,
         }),
       },
       incidents,
@@ -136,7 +135,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
         throw new ConflictError(this.tableName, key, CHANGED);
       return incident;
     }
-    return this.changeOne(`update${ifUpdatedAt ? ' if' : ''} ${Object.keys(change.set).join()}`, key, {
+    return this.changeOne(`update${ifUpdatedAt ? ' if' : ''} ${Object.keys(change.values).join()}`, key, {
       ...change,
       values: { ...change.values, if_updated_at: ifUpdatedAt },
       ...(ifUpdatedAt
@@ -165,8 +164,8 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const only = froms.length === 1 ? froms[0] : undefined;
     const names = froms.map((_, i) => `from${i}`);
     return this.changeOne(`transition ${froms.length}`, key, {
-      set: { status: dialect.value(this.table.status, 'to'), ...this.#touch() },
-      values: { to, now: this.now(), ...Object.fromEntries(froms.map((status, i) => [`from${i}`, status])) },
+      set: (updatedAt) => ({ status: dialect.value(this.table.status, 'to'), updatedAt }),
+      values: { to, ...Object.fromEntries(froms.map((status, i) => [`from${i}`, status])) },
       where: (row) =>
         sql`${columnsOf(row).status} in (${sql.join(
           names.map((name) => dialect.value(this.table.status, name)),
@@ -179,7 +178,6 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
           : {
               made: {
                 shape: 'from any',
-                old: true,
                 details: (row) =>
                   dialect.object({
                     from: dialect.jsonString(columnsOf(row).status),
@@ -200,7 +198,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const full = fullEnrichment(this.cx, enrichment as NewEnrichment); // a schema only narrows it
     const { enrichment_type, source } = full;
     return this.#append(id, 'enrichments', full, 'addEnrichment', {
-      set: { enrichments: this.cx.dialect.append(this.table.enrichments, 'element') },
+      set: () => ({ enrichments: this.cx.dialect.append(this.table.enrichments, 'element') }),
       values: { element: json(this.cx, full, 'enrichment') },
       entry: entry(this.cx, 'enrichment_added', { enrichment_type, source }),
     });
@@ -212,7 +210,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const full = fullAnalysis(this.cx, analysis as NewAnalysis); // a schema only narrows it
     const { verdict, confidence, risk_score, analyzed_by } = full;
     return this.#mutate(id, 'setAnalysis', {
-      set: { analysis: this.cx.dialect.value(this.table.analysis, 'analysis') },
+      set: () => ({ analysis: this.cx.dialect.value(this.table.analysis, 'analysis') }),
       values: { analysis: columnJson(this.cx, 'incidents', 'analysis', full, 'analysis') },
       entry: entry(this.cx, 'analysis_completed', { verdict, confidence, risk_score, analyzed_by }),
     });
@@ -229,7 +227,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     parse(proposedAction, action, 'action');
     const { action_type } = action as ProposedAction; // a schema only narrows it, here as below
     return this.#append(id, 'proposedActions', action as ProposedAction, 'proposeAction', {
-      set: { proposedActions: this.cx.dialect.append(this.table.proposedActions, 'element') },
+      set: () => ({ proposedActions: this.cx.dialect.append(this.table.proposedActions, 'element') }),
       values: { element: json(this.cx, action, 'action') },
       entry: entry(this.cx, 'action_proposed', { action_type }),
     });
@@ -251,14 +249,13 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const { dialect } = this.cx;
     const value = () => dialect.value(this.table.ticketId, 'ticket');
     return this.#mutate(id, 'setTicket', {
-      set: { ticketId: value() },
+      set: () => ({ ticketId: value() }),
       values: { ticket },
       entry: entry(this.cx, 'ticket_updated', null, {
         actionOf: (row) =>
           sql`case when ${columnsOf(row).ticketId} is null then 'ticket_created' else 'ticket_updated' end`,
         made: {
           shape: 'ticket',
-          old: true,
           details: (row) =>
             dialect.object({ from: dialect.jsonString(columnsOf(row).ticketId), to: dialect.jsonString(value()) }),
         },
@@ -282,7 +279,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
       (stored) => ({ ...(stored as object), ...given }),
       (incidents) =>
         incidents.#mutate(key, `mergeMetadata ${pairs.length}`, {
-          set: { metadata: this.cx.dialect.merge(this.table.metadata, 'members', pairs.length) },
+          set: () => ({ metadata: this.cx.dialect.merge(this.table.metadata, 'members', pairs.length) }),
           values: { members: pairs },
           entry: entry(this.cx, 'metadata_merged', { keys: pairs.map(([name]) => name) }),
         }),
@@ -395,20 +392,11 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     return incidentConditions(this.cx, filter);
   }
 
-  /** @internal */
-  private now(): Date {
-    return this.cx.settings.now();
-  }
-
-  /** Of every change: `updated_at` always grows, so that `ifUpdatedAt` sees each one. */
-  #touch() {
-    return { updatedAt: this.cx.dialect.later(this.table.updatedAt, 'now') };
-  }
-
+  /** Changes an incident, whatever state it is in. `updated_at` always grows, so that `ifUpdatedAt` sees each change. */
   async #mutate(id: string, name: string, { set, values, entry }: Change): Promise<Typed<Incident, S>> {
     return this.changeOne(name, parseId(id), {
-      set: { ...set, ...this.#touch() },
-      values: { ...values, now: this.now() },
+      set: (updatedAt) => ({ ...set(updatedAt), updatedAt }),
+      values,
       entry,
     });
   }
@@ -458,7 +446,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
   ): Promise<Typed<Incident, S>> {
     const distinct = [...new Set(parse(tagList, tags, 'tags'))];
     return this.#mutate(id, name, {
-      set: { tags: this.cx.dialect[how](this.table.tags, 'tags') },
+      set: () => ({ tags: this.cx.dialect[how](this.table.tags, 'tags') }),
       values: { tags: json(this.cx, distinct, 'tags') },
       entry: entry(this.cx, action, { tags: distinct }),
     });
@@ -482,15 +470,14 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const scalars = given.filter(([key]) => key === 'severity' || key === 'ticketId').map(([key]) => key as 'severity');
     const fields = json(this.cx, names, 'fields');
     return {
-      set: {
+      set: (updatedAt) => ({
         ...Object.fromEntries(given.map(([key]) => [key, dialect.value(columns[key as keyof typeof columns], key)])),
-        ...this.#touch(),
-      },
-      values: { ...Object.fromEntries(given), now: this.now() },
+        updatedAt,
+      }),
+      values: Object.fromEntries(given),
       entry: entry(this.cx, 'incident_updated', null, {
         made: {
           shape: `fields ${scalars.join()}`,
-          old: scalars.length > 0,
           values: { fields },
           details: (row) =>
             dialect.object({

@@ -10,11 +10,11 @@ import {
 import { parse } from '../model/parse.ts';
 import { type Context, columnJson, json, newId } from './context.ts';
 
-/** The values of a new row's columns, in the table's order. */
+/** The values of a new row's columns, in the table's order; without times where the caller gives none. */
 export function encodeIncident(cx: Context, input: NewIncident, path: string): Values {
   const incident = parse(newIncident, input, path);
   const at = (member: string) => (path ? `${path}.${member}` : member);
-  const createdAt = incident.createdAt ?? cx.settings.now();
+  const { createdAt } = incident;
   // what was checked, not what the check answers: that lacks keys such as `__proto__`
   const { enrichments = [], analysis, proposedActions = [], tags = [], metadata = {} } = input;
   const column = (key: string, value: unknown) => columnJson(cx, 'incidents', key, value, at(key));

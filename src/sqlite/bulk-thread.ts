@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import type Sqlite from 'better-sqlite3';
 import type { Query, Result } from '../driver/port.ts';
-import { ConnectionError } from '../errors.ts';
+import { ConnectionError, TrailError } from '../errors.ts';
 
 /** What it runs: statements, until it is told to copy the log and to end. */
 const PROGRAM = `
@@ -23,8 +23,7 @@ const PROGRAM = `
       if (statement.reader) statement.raw(true);
       prepared.set(sql, statement);
     }
-    for (const values of each ?? []) statement.run(...values);
-    if (each) return { rows: [], count: each.length };
+    if (each) return { rows: [], count: each.reduce((count, values) => count + statement.run(...values).changes, 0) };
     if (!statement.reader) return { rows: [], count: statement.run(...params).changes };
     const rows = statement.all(...params);
     return { rows, count: rows.length };
@@ -52,7 +51,11 @@ const PROGRAM = `
     let answer;
     try {
       let result = { rows: [], count: 0 };
-      for (const query of queries) result = run(query);
+      for (const query of queries) {
+        const { count } = result;
+        result = run(query);
+        if (query.asMany && result.count !== count) throw { message: 'dropped', code: 'TRAIL' };
+      }
       answer = { result };
     } catch ({ message, code }) {
       answer = { failure: { message, code } };
@@ -102,6 +105,7 @@ export class BulkThread {
       this.inTransaction = inTransaction;
       const waiting = this.#waiting.shift();
       if (result) waiting?.resolve(result);
+      else if (failure?.code === 'TRAIL') waiting?.reject(new TrailError());
       else waiting?.reject(Object.assign(new Error(failure?.message), { code: failure?.code }));
     });
     let cause: unknown;

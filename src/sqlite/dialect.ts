@@ -2,7 +2,7 @@ import { aliasedTable, type Column, getTableColumns, getTableName, type SQL, sql
 import { SQLiteSyncDialect } from 'drizzle-orm/sqlite-core';
 import type { RawJson } from '../codecs/json.ts';
 import { parseTimestamp } from '../codecs/timestamp.ts';
-import type { AuditedUpdate, BulkRows, Dialect } from '../driver/dialect.ts';
+import type { AuditedInsert, AuditedUpdate, BulkRows, Dialect } from '../driver/dialect.ts';
 import { jsonNeedle, likePattern } from '../driver/like.ts';
 import type { Query } from '../driver/port.ts';
 import { bound, boundTo } from '../driver/statement.ts';
@@ -33,6 +33,9 @@ const columnNames = (table: Table) =>
   );
 
 const idOf = (table: Table) => getTableColumns(table).id as Column; // audited tables have an id
+
+/** The clock of this process, as the statement runs: behind the lock. */
+const NOW = bound('now');
 
 export const dialect: Dialect = {
   name: 'sqlite',
@@ -114,12 +117,14 @@ export const dialect: Dialect = {
   jsonString: (expression) => sql`${expression}`,
   nth: (_column, name) => sql`json_extract(${bound(name)}, '$[' || (row_number() over () - 1) || ']')`,
 
-  auditedInsert: (insert, audit) => [insert, audit],
+  auditedInsert,
   auditedUpdate,
   bulk: { chunkRows: CHUNK_ROWS, chunkChars: CHUNK_CHARS },
   bulkInsert,
   searchIndex,
   storedJson: String,
+  instantAfter: (clock, incident) => (clock === 'given' ? given() : sql`max(${NOW}, ${next(newestOf(incident))})`),
+  instant: sql`select at, at from (select strftime('%Y-%m-%dT%H:%M:%fZ', 'now') as at)`,
 };
 
 /** Of one function SQLite takes 1,000. */
@@ -128,9 +133,40 @@ const MOST_ARGUMENTS = 900;
 type Pairs = readonly (readonly [string, RawJson])[];
 const jsonText = (json: RawJson | undefined) => json?.text;
 
-/** The audit rows first, from the rows as they still are; then the change, by the same condition. */
-function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): readonly SQL[] {
+const given = () => dialect.value(tables.auditLogs.createdAt, 'now');
+
+/** A millisecond later; before all others where there is none. */
+const next = (time: SQL | Column) => sql`coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', ${time}, '+0.001 seconds'), '')`;
+
+/** When the newest entry of an incident was written: another process may have a clock that is ahead. */
+const newestOf = (incident: SQL | Column) =>
+  sql`(select max(trail.created_at) from ${tables.auditLogs} as trail where trail.incident_id = ${incident})`;
+
+const entry = (select: SQL) => sql`insert into ${tables.auditLogs} (${columnNames(tables.auditLogs)}) ${select}`;
+
+/** The entry's instant is that of the row, which is the one that was bound where nothing is in the trail before. */
+function auditedInsert({ table, clock, values, dated, incident, audit }: AuditedInsert): readonly SQL[] {
+  const columns = Object.entries(getTableColumns<Table>(table));
+  const isFirst = clock === 'given' || table === tables.incidents;
+  const at = isFirst ? (clock === 'given' ? given() : NOW) : sql`at`;
+  const row = sql.join(
+    columns.map(([key]) => (dated.includes(key) ? at : sql`${values[key]}`)),
+    sql`, `,
+  );
+  const insert = sql`insert into ${table} (${columnNames(table)})`;
+  if (isFirst) return [sql`${insert} values (${row})`, entry(sql`values (${sql.join([...audit, at], sql`, `)})`)];
+  const dates = columns.filter(([key]) => dated.includes(key)).map(([, column]) => column);
+  const instant = sql`(select ${sql.join(dates.slice(0, 1))} from ${table} where ${idOf(table)} = ${values.id})`;
+  return [
+    sql`${insert} select ${row} from (select ${dialect.instantAfter(clock, incident)} as at)`,
+    sql`${entry(sql`values (${sql.join([...audit, instant], sql`, `)})`)} returning created_at`,
+  ];
+}
+
+/** The audit rows first, from the rows as they still are; then the change, by the same condition, at the instant of the first of them. */
+function auditedUpdate({ table, where, first, clock, set, audit, several }: AuditedUpdate): readonly SQL[] {
   const subject = aliasedTable(table, 'subject');
+  const { updatedAt, incidentId, id } = getTableColumns<Table>(subject);
   const chosen = (row: Table) =>
     first ? sql`${where(row)} order by ${first.orderBy(row)} limit ${dialect.limit(first.limit)}` : where(row);
   const by = first?.index ? dialect.by(first.index) : sql``;
@@ -138,9 +174,24 @@ function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): read
   const source = first
     ? sql`(select * from ${table}${by} where ${chosen(table)}) as "subject"`
     : sql`${table} as "subject" where ${where(subject)}`;
+  const times = [
+    ...(clock === 'given' ? [] : [next(newestOf(incidentId ?? (id as Column)))]),
+    ...(updatedAt
+      ? [sql`case when ${updatedAt} >= '9999-12-31T23:59:59.999' then ${updatedAt} else ${next(updatedAt)} end`]
+      : []),
+  ];
+  const now = clock === 'given' ? given() : NOW;
+  const after = times.map((time) => (several ? sql`(select coalesce(max(${time}), '') from ${source})` : time));
+  const at = after.length ? sql`max(${sql.join([now, ...after], sql`, `)})` : now;
+  const audits = tables.auditLogs;
+  const firstId = several
+    ? sql`json_extract(${bound('audit_ids')}, '$[0]')`
+    : dialect.value(audits.id as Column, 'audit_id');
+  // '' where the entry was dropped: the driver sees that, and undoes the change
+  const instant = sql`coalesce((select ${audits.createdAt} from ${audits} where ${audits.id} = ${firstId}), '')`;
   return [
-    sql`insert into ${tables.auditLogs} (${columnNames(tables.auditLogs)}) select ${sql.join([...audit(subject)], sql`, `)} from ${source}`,
-    sql`update ${table} set ${assignments(table, set)} where ${
+    entry(sql`select ${sql.join([...audit(subject), at], sql`, `)} from ${source}`),
+    sql`update ${table} set ${assignments(table, set(instant))} where ${
       first ? sql`${idOf(table)} in (select ${idOf(table)} from ${table}${by} where ${chosen(table)})` : where(table)
     } returning ${columnNames(table)}`,
   ];
@@ -149,17 +200,22 @@ function auditedUpdate({ table, where, first, set, audit }: AuditedUpdate): read
 function bulkInsert({ table, rows, trail, ignoreConflicts }: BulkRows): readonly Query[] {
   const audit = tables.auditLogs;
   const insert = `insert into ${named(table)} values (${marks(table)})`;
+  const log = `insert into ${named(audit)} values (${marks(audit)})`;
   if (!ignoreConflicts)
     return [
       { sql: insert, params: [], each: rows, reads: false },
-      { sql: `insert into ${named(audit)} values (${marks(audit)})`, params: [], each: trail, reads: false },
+      ...(trail.length ? [{ sql: log, params: [], each: trail, reads: false, asMany: true }] : []),
     ];
   // each audit row right behind its row: only if that was inserted
-  const log = `insert into ${named(audit)} select ${marks(audit)} where changes() = 1`;
   return [
     ...rows.flatMap((params, i) => [
       { sql: `${insert} on conflict do nothing`, params, reads: false },
-      { sql: log, params: trail[i] ?? [], reads: false },
+      {
+        sql: `insert into ${named(audit)} select ${marks(audit)} where changes() = 1`,
+        params: trail[i] ?? [],
+        reads: false,
+        asMany: true,
+      },
     ]),
     {
       sql: 'select incident_id from audit_logs where id in (select value from json_each(?))',

@@ -1,7 +1,8 @@
 /** Several writes in one transaction of SQLite, so that they share one flush of the disk. */
 import type Sqlite from 'better-sqlite3';
-import type { Query, Result } from '../driver/port.ts';
+import { INSTANT, type Query, type Result } from '../driver/port.ts';
 import type { Waiter } from '../driver/turns.ts';
+import { TrailError } from '../errors.ts';
 import { classify, isBusy } from './errors.ts';
 import type { Statements } from './statements.ts';
 
@@ -65,10 +66,19 @@ export function settle(write: Write, outcome: Outcome): void {
   else write.reject(outcome.error);
 }
 
+/** Runs the statements of one change: behind the lock, so that the clock is read once nothing can come in between. */
 export function runAll(statements: Statements, queries: readonly Query[]): Result {
   let result: Result = { rows: [], count: 0 };
-  for (const query of queries) result = statements.run(query);
-  return result;
+  let instant: string | undefined;
+  for (const query of queries) {
+    const { count } = result;
+    if (query.params.includes(INSTANT)) {
+      const at = (instant ??= new Date().toISOString());
+      result = statements.run({ ...query, params: query.params.map((value) => (value === INSTANT ? at : value)) });
+    } else result = statements.run(query);
+    if (query.asMany && result.count !== count) throw new TrailError();
+  }
+  return instant === undefined ? result : { ...result, instant };
 }
 
 /** A write that nobody else waits with. */

@@ -13,8 +13,9 @@ export class Statements {
   run({ sql, params, each, receive }: Query): Result {
     const statement = this.#prepare(sql);
     if (each) {
-      for (const values of each) statement.run(...values);
-      return { rows: [], count: each.length };
+      let count = 0;
+      for (const values of each) count += statement.run(...values).changes;
+      return { rows: [], count };
     }
     if (!statement.reader) return { rows: [], count: statement.run(...params).changes };
     const rows = statement.all(...params);

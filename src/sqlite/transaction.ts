@@ -42,7 +42,7 @@ export class OpenTransaction {
 
   driver(depth = 1): Driver {
     return {
-      exec: (query) => this.#step(() => this.statements.run(query)),
+      exec: (query) => this.#step(() => runAll(this.statements, [query])),
       batch: (queries) => this.#step(() => runAll(this.statements, queries)),
       transaction: async (work) => {
         await this.#step(() => this.writer.exec(`savepoint s${depth}`));

@@ -7,6 +7,7 @@ import { runChild } from '../support/child.ts';
 import { SHARED_BACKENDS } from '../support/databases.ts';
 import { newAction, newIncident } from '../support/fixtures.ts';
 import { MIGRATIONS } from '../support/migrations.ts';
+import { expectChain } from '../support/trail.ts';
 
 describe.each(SHARED_BACKENDS)('several processes · $name', (backend) => {
   it('migrate one empty database at once: all succeed, and each migration is recorded once', async () => {
@@ -43,6 +44,19 @@ describe.each(SHARED_BACKENDS)('several processes · $name', (backend) => {
       expect(await store.auditLogs.count({ incidentId: id, action })).toBe(1000);
     await database.drop();
   }, 120_000);
+
+  it('leave trails that are chains: 3 processes × 8 writers × 200 changes', async () => {
+    // F-A1
+    const database = await backend.create();
+    const store = await database.open();
+    const ids = await store.incidents.createMany(Array.from({ length: 12 }, () => newIncident()));
+    const children = [1, 2, 3].map((seed) => runChild('change.mjs', database.url, String(seed), '8', '200', ...ids));
+    await Promise.all(children.map(({ done }) => done));
+    let changes = 0;
+    for (const id of ids) changes += await expectChain(store, id);
+    expect(changes).toBeGreaterThan(3 * 8 * 100);
+    await database.drop();
+  }, 300_000);
 
   it('lose nothing that was acknowledged when one is killed', async () => {
     // R-O8

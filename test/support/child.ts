@@ -12,9 +12,19 @@ export interface Child {
   readonly done: Promise<string>;
 }
 
-export function runChild(script: string, ...args: readonly string[]): Child {
+export const runChild = (script: string, ...args: readonly string[]): Child => start([], script, args);
+
+/** The same, with its clock off by this much, such as `+1h`: by Debian's faketime. */
+export const runChildAt = (offset: string, script: string, ...args: readonly string[]): Child =>
+  start(['faketime', '-f', offset], script, args);
+
+function start(wrapper: readonly string[], script: string, args: readonly string[]): Child {
   const path = fileURLToPath(new URL(`../processes/children/${script}`, import.meta.url));
-  const child = spawn(process.execPath, [path, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const [program = '', ...rest] = [...wrapper, process.execPath, path, ...args];
+  const child = spawn(program, rest, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1' },
+  });
   let output = '';
   let errors = '';
   const waiting: (() => void)[] = [];
