@@ -54,7 +54,7 @@ describe('PostgreSQL', () => {
             await tx.incidents.get(theirs);
             arrived++;
             await both;
-            await tx.incidents.addTags(mine, ['seen']);
+            await tx.incidents.addTags(mine, [`seen with ${retries}`]);
           },
           { isolation: 'serializable', retries },
         );

@@ -60,6 +60,19 @@ export interface Dialect {
   except(column: Column, name: string): SQL;
   /** A JSON object with the members of another, which win. Bound: the members as [key, JSON] pairs, `size` of them. */
   merge(column: Column, name: string, size: number): SQL;
+  /** Whether a JSON column holds an array, or an object: other writers may have left something else. */
+  isJson(column: Column, type: 'array' | 'object'): SQL;
+  /** Whether a column holds anything else: JSON by its text. */
+  differs(column: Column, value: SQL): SQL;
+  /** Of the strings in a bound JSON array those that a column's lacks, or holds, in their order. */
+  lacking(column: Column, name: string): SQL;
+  holding(column: Column, name: string): SQL;
+  /** Of the names in a bound JSON array those whose members, bound as for `merge`, are not in a JSON object yet. */
+  changedMembers(column: Column, names: string, members: string): SQL;
+  /** A JSON array of those names whose condition is true. */
+  namesWhere(names: readonly (readonly [name: string, condition: SQL])[]): SQL;
+  /** A JSON object with a member more, where the condition is true. */
+  memberWhere(object: SQL, name: string, value: SQL, condition: SQL): SQL;
   /** The text at a path in a JSON column; null where there is none. Compared byte by byte. */
   jsonText(column: Column, path: readonly string[]): SQL;
 
@@ -122,6 +135,11 @@ export interface AuditedUpdate {
   readonly table: Table;
   /** The rows to be changed; called with the table under the name in which the statement knows it. */
   readonly where: (row: Table) => SQL;
+  /**
+   * Where that is one row: what must hold of it, and what else must, or there is nothing to change. Then the row is returned however it is, with
+   * two columns more: whether it was changed, and whether what must hold of it did.
+   */
+  readonly one?: { readonly guard: (row: Table) => SQL; readonly differs: (row: Table) => SQL };
   /** Where only some are: their order and number, and whether those that others hold are passed over. */
   readonly first?: {
     readonly orderBy: (row: Table) => SQL;
@@ -130,8 +148,8 @@ export interface AuditedUpdate {
     readonly index?: string;
   };
   readonly clock: Clock;
-  /** The new values, by the column's key: also of those that hold the instant of the change. */
-  readonly set: (instant: SQL) => Readonly<Record<string, SQL>>;
+  /** The new values of a row, by the column's key: also of those that hold the instant of the change. */
+  readonly set: (row: Table, instant: SQL) => Readonly<Record<string, SQL>>;
   /** The audit row's values in the order of audit_logs' columns, but for the last one, its time; for a row as it was before the change. */
   readonly audit: (row: Table) => readonly SQL[];
   /** The audit rows are several, whose ids are bound as a list: `audit_ids` instead of `audit_id`. */

@@ -10,7 +10,7 @@ export interface Kind {
   readonly reads: boolean;
   readonly fresh?: boolean;
   readonly byKey?: boolean;
-  /** Of several: each but the first. */
+  /** Of several: the second. */
   readonly asMany?: boolean;
 }
 
@@ -81,7 +81,7 @@ export class StatementCache {
     let statements = this.#statements.get(name);
     if (!statements) {
       statements = write().map((statement, i) =>
-        compile(this.dialect, statement, i ? kind : { ...kind, asMany: false }),
+        compile(this.dialect, statement, i === 1 ? kind : { ...kind, asMany: false }),
       );
       if (this.#statements.size >= CAPACITY) this.#statements.delete(this.#statements.keys().next().value ?? '');
       this.#statements.set(name, statements);

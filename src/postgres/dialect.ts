@@ -112,7 +112,26 @@ export const dialect: Dialect = {
     select coalesce(jsonb_agg(value order by position), '[]'::jsonb)
     from jsonb_array_elements(${column}) with ordinality as kept (value, position)
     where value not in (select jsonb_array_elements(${json(name)})))`,
-  merge: (column, name) => sql`${column} || ${bound(name, (pairs: Pairs) => toJsonb(objectOf(pairs)))}::jsonb`,
+  merge: (column, name) => sql`${column} || ${objectBound(name)}`,
+  isJson: (column, type) => sql`jsonb_typeof(${column}) = ${sql.raw(`'${type}'`)}`,
+  differs: (column, value) =>
+    column.getSQLType() === 'jsonb'
+      ? sql`(${value})::text is distinct from ${column}::text`
+      : sql`${value} is distinct from ${column}`,
+  lacking: (column, name) => elements(name, sql`not ${column} @> jsonb_build_array(value)`),
+  holding: (column, name) => elements(name, sql`${column} @> jsonb_build_array(value)`),
+  changedMembers: (column, names, members) =>
+    elements(
+      names,
+      sql`(${column} -> (value #>> '{}'))::text is distinct from (${objectBound(members)} -> (value #>> '{}'))::text`,
+    ),
+  namesWhere: (named) =>
+    sql`(select coalesce(jsonb_agg(name order by position), '[]'::jsonb) from (values ${sql.join(
+      named.map(([name, condition], i) => sql`(${sql.raw(`'${name}'`)}, ${condition}, ${sql.raw(String(i))})`),
+      sql`, `,
+    )}) as named (name, differs, position) where differs)`,
+  memberWhere: (object, name, value, condition) =>
+    sql`${object} || case when ${condition} then ${dialect.object({ [name]: value })} else '{}'::jsonb end`,
   jsonText: (column, path) => sql`(${column} #>> ${sql.raw(`'{${path.join(',')}}'`)}) collate "C"`,
 
   day: (column) => sql`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD')`,
@@ -156,6 +175,12 @@ type Pairs = readonly (readonly [string, RawJson])[];
 const objectOf = (pairs: Pairs) =>
   new RawJson(`{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${value.text}`).join(',')}}`, 0, false);
 
+const objectBound = (name: string) => sql`${bound(name, (pairs: Pairs) => toJsonb(objectOf(pairs)))}::jsonb`;
+
+/** Those of a bound JSON array that fit, in their order. */
+const elements = (name: string, condition: SQL) =>
+  sql`(select coalesce(jsonb_agg(value order by position), '[]'::jsonb) from jsonb_array_elements(${json(name)}) with ordinality as given (value, position) where ${condition})`;
+
 const given = () => dialect.value(tables.auditLogs.createdAt, 'now');
 
 /** When the newest entry of an incident was written. A server that was a standby may have a clock that is behind it. */
@@ -178,8 +203,11 @@ function auditedInsert({ table, clock, values, dated, incident, audit }: Audited
   const columns = Object.entries(getTableColumns<Table>(table)).map(([key, column]) =>
     dated.includes(key) ? sql`${milliseconds(AT)}` : sql`${values[key] ?? dialect.value(column, key)}`,
   );
+  // a new incident has no trail yet
+  const at =
+    table === tables.incidents && clock === 'database' ? sql`clock_timestamp()` : dialect.instantAfter(clock, incident);
   return [
-    sql`with "moment" as materialized (select ${dialect.instantAfter(clock, incident)} as at), "added" as (insert into ${table} (${names(table)}) values (${sql.join(columns, sql`, `)}) returning 1), ${entries(
+    sql`with "moment" as materialized (select ${at} as at), "added" as (insert into ${table} (${names(table)}) values (${sql.join(columns, sql`, `)}) returning 1), ${entries(
       sql`values (${sql.join([...audit, AT], sql`, `)})`,
     )} select ${milliseconds(sql`at`)} from "moment" limit ${asMany('"added"')}`,
   ];
@@ -189,11 +217,12 @@ function auditedInsert({ table, clock, values, dated, incident, audit }: Audited
  * One statement: the rows are locked, then the clock is read, then they are changed, and the audit rows written of what they were. A change
  * of the clock's time, or of the server, does not turn the order around: `updated_at` is read under the lock, too.
  */
-function auditedUpdate({ table, where, first, clock, set, audit }: AuditedUpdate): readonly SQL[] {
+function auditedUpdate({ table, where, one, first, clock, set, audit }: AuditedUpdate): readonly SQL[] {
   const subject = aliasedTable(table, 'subject');
   const { updatedAt, incidentId, id } = getTableColumns<Table>(subject);
   const order = first ? sql` order by ${first.orderBy(table)} limit ${dialect.limit(first.limit)}` : sql``;
   const lock = dialect.forUpdate({ skipLocked: first?.skipLocked ?? false });
+  const locked = sql`select * from ${table} where ${where(table)}${order}${lock}`;
   const now = clock === 'given' ? given() : sql`clock_timestamp()`;
   const after = [
     ...(clock === 'given' ? [] : [sql`max(${newestOf(sql`${incidentId ?? id}`)}) + interval '1 microsecond'`]),
@@ -204,11 +233,18 @@ function auditedUpdate({ table, where, first, clock, set, audit }: AuditedUpdate
   const at = after.length
     ? sql`least(greatest(${sql.join([now, ...after], sql`, `)}), ${latest}) as at from "subject"`
     : sql`${now} as at`;
-  const changed = sql`update ${table} set ${assignments(table, set(milliseconds(AT)))} where ${idOf(table)} in (select id from "subject") returning ${names(table)}`;
+  const changed = sql`"changed" as (update ${table} set ${assignments(table, set(table, milliseconds(AT)))} where ${idOf(table)} in (select id from "subject") returning ${names(table)})`;
+  const rest = sql`"moment" as materialized (select ${at}), ${changed}, ${entries(
+    sql`select ${sql.join([...audit(subject), AT], sql`, `)} from "subject"`,
+  )}`;
+  const limit = asMany('"changed"');
+  if (!one)
+    return [
+      sql`with "subject" as materialized (${locked}), ${rest} select ${names(table)} from "changed" limit ${limit}`,
+    ];
+  const row = aliasedTable(table, 'row');
   return [
-    sql`with "subject" as materialized (select * from ${table} where ${where(table)}${order}${lock}), "moment" as materialized (select ${at}), "changed" as (${changed}), ${entries(
-      sql`select ${sql.join([...audit(subject), AT], sql`, `)} from "subject"`,
-    )} select ${names(table)} from "changed" limit ${asMany('"changed"')}`,
+    sql`with "row" as materialized (${locked}), "subject" as materialized (select * from "row" where ${one.guard(row)} and ${one.differs(row)}), ${rest} select ${names(table)}, true, true from "changed" union all select ${names(table)}, false, ${one.guard(row)} from "row" where not exists (select 1 from "subject") limit ${limit}`,
   ];
 }
 

@@ -342,13 +342,14 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     const { dialect, actor } = this.cx;
     const t = this.table;
     return this.changeOne('settle', id, {
-      set: (approvalTimestamp) => ({
+      set: (_, approvalTimestamp) => ({
         approvalStatus: dialect.value(t.approvalStatus, 'to'),
         approvedBy: dialect.value(t.approvedBy, 'by'),
         approvalTimestamp,
       }),
       values: { to, by: actor },
-      where: (row) => sql`${columnsOf(row).approvalStatus} = 'pending'`,
+      always: true,
+      guard: (row) => sql`${columnsOf(row).approvalStatus} = 'pending'`,
       unless: 'it is not pending',
       entry: entry(this.cx, action, { action_id: id, from: 'pending', to, ...(reason ? { reason } : {}) }),
     });
@@ -384,7 +385,8 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     return this.changeOne(name, key, {
       set: () => ({ result: dialect.value(this.table.result, 'result') }),
       values: { token: parse(uuid, token, 'lease'), result: result && json(this.cx, result, 'result') },
-      where: (row) => sql`${executable(row)} and ${this.#leaseText(row, 'token')} = ${bound('token')}`,
+      always: true,
+      guard: (row) => sql`${executable(row)} and ${this.#leaseText(row, 'token')} = ${bound('token')}`,
       unless: 'this lease does not hold it',
       entry: entry(this.cx, action, { action_id: key, ...details }),
     });
@@ -404,7 +406,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     const t = this.table;
     const state = dialect.jsonString;
     return this.changeOne(`finish${lease === undefined ? '' : ' held'}`, key, {
-      set: (executedAt) => ({
+      set: (_, executedAt) => ({
         approvalStatus: dialect.value(t.approvalStatus, 'to'),
         result: dialect.value(t.result, 'result'),
         executedAt,
@@ -415,7 +417,8 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
         result:
           result === undefined || result === null ? null : columnJson(this.cx, 'actions', 'result', result, 'result'),
       },
-      where: (row) =>
+      always: true,
+      guard: (row) =>
         lease === undefined
           ? sql`${executable(row)} and ${this.#leaseText(row, 'token')} is null`
           : sql`${executable(row)} and ${this.#leaseText(row, 'token')} = ${bound('token')}`,

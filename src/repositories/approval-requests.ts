@@ -195,7 +195,7 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
           limit: 'limit',
           skipLocked: false,
         },
-        set: (decidedAt) => ({
+        set: (_, decidedAt) => ({
           status: dialect.value(t.status, 'to'),
           decidedAt,
           decisionReason: dialect.value(t.decisionReason, 'reason'),

@@ -117,14 +117,15 @@ export class Approvals extends ApprovalRequests {
       throw new ForbiddenError(this.tableName, id, 'who requested an approval cannot decide it');
     const t = this.table;
     const decided = await this.changeOne('decide', id, {
-      set: (decidedAt) => ({
+      set: (_, decidedAt) => ({
         status: dialect.value(t.status, 'to'),
         decidedBy: dialect.value(t.decidedBy, 'by'),
         decidedAt,
         decisionReason: dialect.value(t.decisionReason, 'reason'),
       }),
       values: { to, by: actor, reason },
-      where: (row) => sql`${columnsOf(row).status} = 'pending'`,
+      always: true,
+      guard: (row) => sql`${columnsOf(row).status} = 'pending'`,
       unless: 'it is decided already',
       entry: entry(this.cx, to === 'approved' ? 'approval_approved' : 'approval_denied', {
         approval_id: id,

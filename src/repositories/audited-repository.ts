@@ -1,7 +1,8 @@
-import { getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
+import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
 import type { AuditedUpdate } from '../driver/dialect.ts';
 import type { Result } from '../driver/port.ts';
 import type { Values } from '../driver/statement.ts';
+import { ConflictError, NotFoundError } from '../errors.ts';
 import { auditValues, type Entry } from './audit.ts';
 import { Repository } from './repository.ts';
 import type { Rows, TableName } from './tables.ts';
@@ -9,13 +10,13 @@ import type { Rows, TableName } from './tables.ts';
 /** A patch's columns and how a row's audit entry tells of it. */
 export interface Change {
   /** Equal names, shapes of entries and keys have equal SQL. */
-  readonly set: (instant: SQL) => Readonly<Record<string, SQL>>;
+  readonly set: (row: Table, instant: SQL) => Readonly<Record<string, SQL>>;
   readonly values: Values;
   readonly entry: Entry;
 }
 
 /** The same, of the rows that fit. */
-export type Changes = Pick<AuditedUpdate, 'where' | 'first'> & Change;
+export type Changes = Pick<AuditedUpdate, 'where' | 'first' | 'one'> & Change;
 
 /** A repository whose every write leaves its audit row in the same transaction: one statement on PostgreSQL. */
 export abstract class AuditedRepository<
@@ -62,7 +63,7 @@ export abstract class AuditedRepository<
 
   /** The same, not yet decoded. @internal */
   protected async changeRows(name: string, change: Changes, ids?: readonly string[]): Promise<Result> {
-    const { where, first, set, values, entry } = change;
+    const { where, one, first, set, values, entry } = change;
     const { dialect, driver, settings, statements } = this.cx;
     const { clock } = settings;
     const queries = statements.several(
@@ -71,6 +72,7 @@ export abstract class AuditedRepository<
         dialect.auditedUpdate({
           table: this.table,
           where,
+          ...(one ? { one } : {}),
           ...(first ? { first } : {}),
           clock,
           set,
@@ -83,19 +85,46 @@ export abstract class AuditedRepository<
     return driver.batch(queries.map((query) => query.query(all)));
   }
 
-  /** Changes one row, or tells why it could not be. @internal */
-  protected async changeOne(
-    name: string,
-    id: string,
-    change: Change & { readonly where?: (row: Table) => SQL; readonly unless?: string },
-  ): Promise<Row> {
-    const { where } = change;
-    const [row] = await this.changeAudited(name, {
+  /**
+   * Changes one row, if `guard` is true of it. Where it holds the new values already, nothing is written, and it is returned as it is; unless it is one of
+   * the changes that `always` are changes.
+   *
+   * @throws NotFoundError; ConflictError with the reason `unless` where the guard is false.
+   * @internal
+   */
+  protected async changeOne(name: string, id: string, change: OneChange): Promise<Row> {
+    const { guard = () => sql`1 = 1`, unless = 'it changed meanwhile', always = false } = change;
+    const differs = (row: Table) => (always ? sql`1 = 1` : this.#differs(row, change));
+    const { rows } = await this.changeRows(name, {
       ...change,
-      where: (table) => (where ? sql`${this.byId(table)} and ${where(table)}` : this.byId(table)),
+      where: (row) => this.byId(row),
+      one: { guard, differs },
       values: { id, ...change.values },
     });
-    if (!row) throw await this.refusal(id, change.unless ?? 'it changed meanwhile');
-    return row;
+    const [found] = rows;
+    if (!found) throw new NotFoundError(this.tableName, id);
+    const [wasChanged, isAllowed] = found.slice(-2);
+    if (!wasChanged && !isAllowed) throw new ConflictError(this.tableName, id, unless);
+    return this.decodeAll({ rows: [found.slice(0, -2)], count: 1 })[0] as Row; // one row is decoded to one
   }
+
+  /** Whether a row holds anything else than it is set to, but for the time of the change. */
+  #differs(row: Table, { set }: Change): SQL {
+    const columns = getTableColumns<Table>(row);
+    const instant = sql`null`;
+    const parts = Object.entries(set(row, instant))
+      .filter(([, value]) => value !== instant)
+      .map(([key, value]) => this.cx.dialect.differs(columns[key] as Column, value));
+    return sql`(${sql.join(parts, sql` or `)})`;
+  }
+}
+
+/** A change of one row. */
+export interface OneChange extends Change {
+  /** What must be true of the row. */
+  readonly guard?: (row: Table) => SQL;
+  /** Why it was not changed where that is not so. */
+  readonly unless?: string;
+  /** It changes the row whatever that holds. */
+  readonly always?: boolean;
 }

@@ -1,4 +1,4 @@
-import { type Column, sql } from 'drizzle-orm';
+import { type Column, sql, type Table } from 'drizzle-orm';
 import { z } from 'zod';
 import type { RawJson } from '../codecs/json.ts';
 import type { Result } from '../driver/port.ts';
@@ -23,7 +23,7 @@ import { parse, parseId } from '../model/parse.ts';
 import type { NoSchemas, Typed, TypedElement, TypedInput, TypedMembers, TypedValue } from '../model/schema.ts';
 import { INCIDENT_STATUSES, type IncidentStatus, SEVERITIES, type Severity } from '../model/values.ts';
 import { entry } from './audit.ts';
-import { AuditedRepository, type Change } from './audited-repository.ts';
+import { AuditedRepository, type Change, type OneChange } from './audited-repository.ts';
 import { type BulkOptions, insertAll, type Many } from './bulk.ts';
 import type { Conditions } from './conditions.ts';
 import { columnJson, json, newId } from './context.ts';
@@ -116,7 +116,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
 
   /**
    * Changes what the patch names: undefined keeps, null clears. With `ifUpdatedAt`, only if the incident was not changed
-   * since. The status is changed by `transition`. An empty patch writes nothing.
+   * since. The status is changed by `transition`. A patch that changes nothing writes nothing. Audit entry: `incident_updated`, with the fields that changed.
    *
    * @throws NotFoundError; ConflictError when the incident was changed after `ifUpdatedAt`; ValidationError.
    */
@@ -140,7 +140,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
       values: { ...change.values, if_updated_at: ifUpdatedAt },
       ...(ifUpdatedAt
         ? {
-            where: (row) => this.cx.dialect.sameInstant(columnsOf(row).updatedAt, 'if_updated_at'),
+            guard: (row: Table) => this.cx.dialect.sameInstant(columnsOf(row).updatedAt, 'if_updated_at'),
             unless: CHANGED,
           }
         : {}),
@@ -148,8 +148,8 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
   }
 
   /**
-   * Moves an incident from one status to another, if it is in that status now: of two that try at once, one wins. Audit entry:
-   * `status_changed`, with from and to.
+   * Moves an incident from one status to another, if it is in that status now: of two that try concurrently, one wins. Where it has the new
+   * status already, and may be in it, nothing is written. Audit entry: `status_changed`, with from and to.
    *
    * @throws NotFoundError; ConflictError when it is in another status.
    */
@@ -164,9 +164,9 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const only = froms.length === 1 ? froms[0] : undefined;
     const names = froms.map((_, i) => `from${i}`);
     return this.changeOne(`transition ${froms.length}`, key, {
-      set: (updatedAt) => ({ status: dialect.value(this.table.status, 'to'), updatedAt }),
+      set: (_, updatedAt) => ({ status: dialect.value(this.table.status, 'to'), updatedAt }),
       values: { to, ...Object.fromEntries(froms.map((status, i) => [`from${i}`, status])) },
-      where: (row) =>
+      guard: (row) =>
         sql`${columnsOf(row).status} in (${sql.join(
           names.map((name) => dialect.value(this.table.status, name)),
           sql`, `,
@@ -198,7 +198,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     const full = fullEnrichment(this.cx, enrichment as NewEnrichment); // a schema only narrows it
     const { enrichment_type, source } = full;
     return this.#append(id, 'enrichments', full, 'addEnrichment', {
-      set: () => ({ enrichments: this.cx.dialect.append(this.table.enrichments, 'element') }),
+      set: (row) => ({ enrichments: this.cx.dialect.append(columnsOf(row).enrichments, 'element') }),
       values: { element: json(this.cx, full, 'enrichment') },
       entry: entry(this.cx, 'enrichment_added', { enrichment_type, source }),
     });
@@ -227,18 +227,18 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     parse(proposedAction, action, 'action');
     const { action_type } = action as ProposedAction; // a schema only narrows it, here as below
     return this.#append(id, 'proposedActions', action as ProposedAction, 'proposeAction', {
-      set: () => ({ proposedActions: this.cx.dialect.append(this.table.proposedActions, 'element') }),
+      set: (row) => ({ proposedActions: this.cx.dialect.append(columnsOf(row).proposedActions, 'element') }),
       values: { element: json(this.cx, action, 'action') },
       entry: entry(this.cx, 'action_proposed', { action_type }),
     });
   }
 
-  /** Adds tags that the incident does not have yet, in their order. Audit entry: `tags_added`. */
+  /** Adds tags that the incident does not have yet, in their order. Audit entry, if there are any: `tags_added`, with those. */
   async addTags(id: string, tags: readonly string[]): Promise<Typed<Incident, S>> {
     return this.#changeTags(id, tags, 'addTags', 'union', 'tags_added');
   }
 
-  /** Removes tags; those that it does not have are passed over. Audit entry: `tags_removed`. */
+  /** Removes tags; those that it does not have are passed over. Audit entry, if there are others: `tags_removed`, with those. */
   async removeTags(id: string, tags: readonly string[]): Promise<Typed<Incident, S>> {
     return this.#changeTags(id, tags, 'removeTags', 'except', 'tags_removed');
   }
@@ -263,7 +263,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     });
   }
 
-  /** Sets members of the metadata and keeps the others; a member's value is replaced whole. Audit entry: `metadata_merged`. */
+  /** Sets members of the metadata and keeps the others; a member's value is replaced whole. Audit entry, if any differ: `metadata_merged`, with their keys. */
   async mergeMetadata(id: string, members: TypedMembers<JsonObject, S, 'metadata'>): Promise<Typed<Incident, S>> {
     parse(z.looseObject({}), members, 'metadata');
     const key = parseId(id);
@@ -279,9 +279,19 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
       (stored) => ({ ...(stored as object), ...given }),
       (incidents) =>
         incidents.#mutate(key, `mergeMetadata ${pairs.length}`, {
-          set: () => ({ metadata: this.cx.dialect.merge(this.table.metadata, 'members', pairs.length) }),
+          ...this.#isJson('metadata', 'object'),
+          set: (row) => ({ metadata: this.cx.dialect.merge(columnsOf(row).metadata, 'members', pairs.length) }),
           values: { members: pairs },
-          entry: entry(this.cx, 'metadata_merged', { keys: pairs.map(([name]) => name) }),
+          entry: entry(this.cx, 'metadata_merged', null, {
+            made: {
+              shape: 'members',
+              values: { names: json(this.cx, Object.keys(given), 'keys') },
+              details: (row) =>
+                this.cx.dialect.object({
+                  keys: this.cx.dialect.changedMembers(columnsOf(row).metadata, 'names', 'members'),
+                }),
+            },
+          }),
         }),
     );
   }
@@ -392,13 +402,20 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     return incidentConditions(this.cx, filter);
   }
 
-  /** Changes an incident, whatever state it is in. `updated_at` always grows, so that `ifUpdatedAt` sees each change. */
-  async #mutate(id: string, name: string, { set, values, entry }: Change): Promise<Typed<Incident, S>> {
+  /** Changes an incident, whatever status it is in. `updated_at` always grows, so that `ifUpdatedAt` sees each change. */
+  async #mutate(id: string, name: string, { set, ...change }: OneChange): Promise<Typed<Incident, S>> {
     return this.changeOne(name, parseId(id), {
-      set: (updatedAt) => ({ ...set(updatedAt), updatedAt }),
-      values,
-      entry,
+      ...change,
+      set: (row, updatedAt) => ({ ...set(row, updatedAt), updatedAt }),
     });
+  }
+
+  /** What must be true before a JSON column is added to: where other writers left something else, the one database would drop it, the other wrap it. */
+  #isJson(column: 'enrichments' | 'proposedActions' | 'tags' | 'metadata', type: 'array' | 'object') {
+    return {
+      guard: (row: Table) => this.cx.dialect.isJson(columnsOf(row)[column], type),
+      unless: `its ${this.table[column].name} are no JSON ${type}`,
+    };
   }
 
   #append(id: string, column: 'enrichments' | 'proposedActions', element: object, name: string, change: Change) {
@@ -407,7 +424,7 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
       key,
       column,
       (stored) => [...(stored as object[]), element],
-      (incidents) => incidents.#mutate(key, name, change),
+      (incidents) => incidents.#mutate(key, name, { ...this.#isJson(column, 'array'), ...change, always: true }),
     );
   }
 
@@ -445,10 +462,19 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     action: 'tags_added' | 'tags_removed',
   ): Promise<Typed<Incident, S>> {
     const distinct = [...new Set(parse(tagList, tags, 'tags'))];
+    const { dialect } = this.cx;
     return this.#mutate(id, name, {
-      set: () => ({ tags: this.cx.dialect[how](this.table.tags, 'tags') }),
+      ...this.#isJson('tags', 'array'),
+      set: (row) => ({ tags: dialect[how](columnsOf(row).tags, 'tags') }),
       values: { tags: json(this.cx, distinct, 'tags') },
-      entry: entry(this.cx, action, { tags: distinct }),
+      entry: entry(this.cx, action, null, {
+        made: {
+          shape: how,
+          // those that come or go
+          details: (row) =>
+            dialect.object({ tags: dialect[how === 'union' ? 'lacking' : 'holding'](columnsOf(row).tags, 'tags') }),
+        },
+      }),
     });
   }
 
@@ -466,32 +492,35 @@ export class Incidents<S = NoSchemas> extends AuditedRepository<
     }).filter(([, value]) => value !== undefined);
     if (!given.length) return undefined;
     const columns = columnsOf(this.table);
-    const names = given.map(([key]) => columns[key as keyof typeof columns].name);
-    const scalars = given.filter(([key]) => key === 'severity' || key === 'ticketId').map(([key]) => key as 'severity');
-    const fields = json(this.cx, names, 'fields');
+    const keys = given.map(([key]) => key as keyof typeof columns);
+    const scalars = keys.filter((key) => key === 'severity' || key === 'ticketId');
+    const differs = (row: Table, key: keyof typeof columns) =>
+      dialect.differs(columnsOf(row)[key], dialect.value(columns[key], key));
     return {
-      set: (updatedAt) => ({
-        ...Object.fromEntries(given.map(([key]) => [key, dialect.value(columns[key as keyof typeof columns], key)])),
+      set: (_, updatedAt) => ({
+        ...Object.fromEntries(keys.map((key) => [key, dialect.value(columns[key], key)])),
         updatedAt,
       }),
       values: Object.fromEntries(given),
       entry: entry(this.cx, 'incident_updated', null, {
         made: {
-          shape: `fields ${scalars.join()}`,
-          values: { fields },
+          shape: `fields ${keys.join()}`,
           details: (row) =>
-            dialect.object({
-              fields: dialect.json('fields'),
-              ...Object.fromEntries(
-                scalars.map((key) => [
+            scalars.reduce(
+              (details, key) =>
+                dialect.memberWhere(
+                  details,
                   columns[key].name,
                   dialect.object({
                     from: dialect.jsonString(columnsOf(row)[key]),
                     to: dialect.jsonString(dialect.value(columns[key], key)),
                   }),
-                ]),
-              ),
-            }),
+                  differs(row, key),
+                ),
+              dialect.object({
+                fields: dialect.namesWhere(keys.map((key) => [columns[key].name, differs(row, key)])),
+              }),
+            ),
         },
       }),
     };
@@ -518,6 +547,15 @@ const zeros = <T extends string>(names: readonly T[]) =>
 /** The columns of incidents, also under another name in a statement. */
 const columnsOf = (row: object) =>
   row as Record<
-    'source' | 'severity' | 'status' | 'alertData' | 'ticketId' | 'tags' | 'metadata' | 'updatedAt',
+    | 'source'
+    | 'severity'
+    | 'status'
+    | 'alertData'
+    | 'enrichments'
+    | 'proposedActions'
+    | 'ticketId'
+    | 'tags'
+    | 'metadata'
+    | 'updatedAt',
     Column
   >;

@@ -84,10 +84,9 @@ export const dialect: Dialect = {
   append: (column, name) => sql`json_insert(${column}, '$[#]', json(${bound(name, jsonText)}))`,
   union: (column, name) => sql`(
     select json_group_array(value order by position) from (
-      select value, min(position) as position from (
-        select value, key as position from json_each(${column})
-        union all select value, 1000000 + key from json_each(${bound(name, jsonText)})
-      ) group by value
+      select value, key as position from json_each(${column})
+      union all select value, 1000000 + min(key) from json_each(${bound(name, jsonText)})
+      where value not in (select value from json_each(${column})) group by value
     ))`,
   except: (column, name) => sql`(
     select json_group_array(value order by key) from json_each(${column})
@@ -102,6 +101,22 @@ export const dialect: Dialect = {
       merged = sql`json_set(${merged}, ${sql.join(members.slice(at, at + MOST_ARGUMENTS), sql`, `)})`;
     return merged;
   },
+  isJson: (column, type) => sql`json_type(${column}) = ${sql.raw(`'${type}'`)}`,
+  differs: (column, value) => sql`${value} is not ${column}`,
+  lacking: (column, name) => elements(name, sql`value not in (select value from json_each(${column}))`),
+  holding: (column, name) => elements(name, sql`value in (select value from json_each(${column}))`),
+  changedMembers: (column, names, members) =>
+    elements(
+      names,
+      sql`not exists (select 1 from json_each(${column}) as old inner join json_each(${bound(members, objectText)}) as new on new.key = old.key where old.key = given.value and old.type = new.type and old.value is new.value)`,
+    ),
+  namesWhere: (named) =>
+    sql`json((select json_group_array(name) from (${sql.join(
+      named.map(([name, condition]) => sql`select ${sql.raw(`'${name}'`)} as name where ${condition}`),
+      sql` union all `,
+    )})))`,
+  memberWhere: (object, name, value, condition) =>
+    sql`case when ${condition} then json_set(${object}, ${sql.raw(`'$.${name}'`)}, ${value}) else ${object} end`,
   jsonText: (column, path) => sql`${column} ->> ${sql.raw(`'$.${path.join('.')}'`)}`,
 
   day: (column) => sql`date(${column})`,
@@ -129,6 +144,12 @@ export const dialect: Dialect = {
 
 /** Of one function SQLite takes 1,000. */
 const MOST_ARGUMENTS = 900;
+
+/** Those of a bound JSON array of strings that fit, in their order. */
+const elements = (name: string, condition: SQL) =>
+  sql`json((select json_group_array(value order by key) from json_each(${bound(name, jsonText)}) as given where ${condition}))`;
+
+const objectText = (pairs: Pairs) => `{${pairs.map(([key, { text }]) => `${JSON.stringify(key)}:${text}`).join(',')}}`;
 
 type Pairs = readonly (readonly [string, RawJson])[];
 const jsonText = (json: RawJson | undefined) => json?.text;
@@ -164,16 +185,17 @@ function auditedInsert({ table, clock, values, dated, incident, audit }: Audited
 }
 
 /** The audit rows first, from the rows as they still are; then the change, by the same condition, at the instant of the first of them. */
-function auditedUpdate({ table, where, first, clock, set, audit, several }: AuditedUpdate): readonly SQL[] {
+function auditedUpdate({ table, where, one, first, clock, set, audit, several }: AuditedUpdate): readonly SQL[] {
   const subject = aliasedTable(table, 'subject');
   const { updatedAt, incidentId, id } = getTableColumns<Table>(subject);
+  const fits = (row: Table) => (one ? sql`${where(row)} and ${one.guard(row)} and ${one.differs(row)}` : where(row));
   const chosen = (row: Table) =>
-    first ? sql`${where(row)} order by ${first.orderBy(row)} limit ${dialect.limit(first.limit)}` : where(row);
+    first ? sql`${fits(row)} order by ${first.orderBy(row)} limit ${dialect.limit(first.limit)}` : fits(row);
   const by = first?.index ? dialect.by(first.index) : sql``;
   // a subquery where rows are counted out, so that they are numbered as they were chosen
   const source = first
     ? sql`(select * from ${table}${by} where ${chosen(table)}) as "subject"`
-    : sql`${table} as "subject" where ${where(subject)}`;
+    : sql`${table} as "subject" where ${fits(subject)}`;
   const times = [
     ...(clock === 'given' ? [] : [next(newestOf(incidentId ?? (id as Column)))]),
     ...(updatedAt
@@ -189,11 +211,15 @@ function auditedUpdate({ table, where, first, clock, set, audit, several }: Audi
     : dialect.value(audits.id as Column, 'audit_id');
   // '' where the entry was dropped: the driver sees that, and undoes the change
   const instant = sql`coalesce((select ${audits.createdAt} from ${audits} where ${audits.id} = ${firstId}), '')`;
+  const log = entry(sql`select ${sql.join([...audit(subject), at], sql`, `)} from ${source}`);
+  const update = sql`update ${table} set ${assignments(table, set(table, instant))} where ${
+    first ? sql`${idOf(table)} in (select ${idOf(table)} from ${table}${by} where ${chosen(table)})` : fits(table)
+  }`;
+  if (!one) return [log, sql`${update} returning ${columnNames(table)}`];
   return [
-    entry(sql`select ${sql.join([...audit(subject), at], sql`, `)} from ${source}`),
-    sql`update ${table} set ${assignments(table, set(instant))} where ${
-      first ? sql`${idOf(table)} in (select ${idOf(table)} from ${table}${by} where ${chosen(table)})` : where(table)
-    } returning ${columnNames(table)}`,
+    log,
+    update,
+    sql`select ${columnNames(table)}, changes(), ${one.guard(table)} from ${table} where ${where(table)}`,
   ];
 }
 

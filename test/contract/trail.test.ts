@@ -64,6 +64,69 @@ contract('the trail', (subject) => {
     expect((await store.auditLogs.get(many[0]?.id as string)).createdAt).toEqual(many[0]?.createdAt);
   });
 
+  it('says nothing of changes that change nothing, and no others see one', async () => {
+    // F-A2
+    const { store } = subject();
+    const { id } = await store.incidents.create(
+      newIncident({ tags: ['a'], metadata: { n: 1, deep: { x: [1, 'zwei'] }, e: 1e21 } }),
+    );
+    const incident = await store.incidents.get(id);
+    const same: Record<string, () => Promise<unknown>> = {
+      'a tag that is there': () => store.incidents.addTags(id, ['a']),
+      'no tags': () => store.incidents.addTags(id, []),
+      'a tag that is not': () => store.incidents.removeTags(id, ['b']),
+      'no ticket': () => store.incidents.setTicket(id, null),
+      'the status that it has': () => store.incidents.transition(id, { from: ['new', 'closed'], to: 'new' }),
+      'the severity': () => store.incidents.update(id, { severity: 'high' }),
+      'all fields': () =>
+        store.incidents.update(id, {
+          severity: 'high',
+          source: incident.source,
+          alertData: incident.alertData,
+          ticketId: null,
+          tags: ['a'],
+          metadata: incident.metadata,
+        }),
+      'metadata that are there': () => store.incidents.mergeMetadata(id, { deep: { x: [1, 'zwei'] }, n: 1 }),
+      'no metadata': () => store.incidents.mergeMetadata(id, {}),
+      'as it is expected': () => store.incidents.update(id, { severity: 'high' }, { ifUpdatedAt: incident.updatedAt }),
+    };
+    for (const [name, change] of Object.entries(same)) expect(await change(), name).toEqual(incident);
+    expect(await trailOf(store, id)).toHaveLength(1);
+    // what must hold is looked at first
+    await expect(store.incidents.transition(id, { from: 'closed', to: 'new' })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    await expect(store.incidents.update(id, { severity: 'high' }, { ifUpdatedAt: new Date(0) })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    const nobody = '00000000-0000-7000-8000-000000000000';
+    await expect(store.incidents.addTags(nobody, ['a'])).rejects.toMatchObject({ code: 'not_found' });
+    expect(await store.incidents.get(id)).toEqual(incident);
+    expect(await trailOf(store, id)).toHaveLength(1);
+  });
+
+  it('names only what came and went', async () => {
+    // F-A2
+    const { store } = subject();
+    const { id } = await store.incidents.create(
+      newIncident({ tags: ['a', 'b', '\ue0f0'], metadata: { n: 1, m: '1', '\0': { x: 1 } }, ticketId: 'T' }),
+    );
+    await store.incidents.addTags(id, ['z', 'b', 'c', '\ue0f0']);
+    await store.incidents.removeTags(id, ['nothing', 'c', 'a', '\ue0f0']);
+    await store.incidents.mergeMetadata(id, { new: null, n: 1, m: 1, '\0': { x: 2 }, 'a"b.c': 1 });
+    await store.incidents.update(id, { severity: 'low', ticketId: 'T', tags: ['z', 'b'], metadata: {} });
+    await store.incidents.update(id, { severity: 'low', ticketId: null, source: { edr: 'x' } });
+    const details = (await trailOf(store, id)).slice(1).map((entry) => entry.details);
+    expect(details).toEqual([
+      { tags: ['z', 'c'] },
+      { tags: ['c', 'a', '\ue0f0'] },
+      { keys: ['new', 'm', '\0', 'a"b.c'] },
+      { fields: ['severity', 'tags', 'metadata'], severity: { from: 'high', to: 'low' } },
+      { fields: ['source', 'ticket_id'], ticket_id: { from: 'T', to: null } },
+    ]);
+  });
+
   it('has the times of the clock that the store was given', async () => {
     const database = await subject().backend.create();
     let at = new Date('2030-01-01T00:00:00.000Z');
@@ -78,6 +141,42 @@ contract('the trail', (subject) => {
     await database.drop();
   });
 });
+
+contract(
+  'what other writers left in JSON columns',
+  (subject) => {
+    it('is added to the same on both databases, or not at all', async () => {
+      // F-E3
+      const { store, database, backend } = subject();
+      const cast = backend.dialect === 'sqlite' ? '' : '::jsonb';
+      const { id } = await store.incidents.create(newIncident());
+      const write = (column: string, json: string) =>
+        database.raw(`update incidents set ${column} = '${json}'${cast} where id = '${id}'`);
+      await write('tags', '["a","a"]');
+      expect((await store.incidents.addTags(id, ['b', 'a', 'b'])).tags).toEqual(['a', 'a', 'b']);
+      expect((await store.incidents.removeTags(id, ['a'])).tags).toEqual(['b']);
+      const before = await trailOf(store, id);
+      for (const [column, json, change] of [
+        ['metadata', '[1]', () => store.incidents.mergeMetadata(id, { a: 1 })],
+        ['tags', '{}', () => store.incidents.addTags(id, ['a'])],
+        ['tags', '"a"', () => store.incidents.removeTags(id, ['a'])],
+        ['enrichments', '{}', () => store.incidents.addEnrichment(id, { enrichment_type: 'ip', source: 's', data: 1 })],
+        [
+          'proposed_actions',
+          '1',
+          () => store.incidents.proposeAction(id, { action_type: 'x', target: 'none', reason: 'r' }),
+        ],
+      ] as const) {
+        const [old] = await database.raw(`select ${column} as value from incidents where id = '${id}'`);
+        await write(column, json);
+        await expect(change(), `${column} ${json}`).rejects.toMatchObject({ code: 'conflict', table: 'incidents' });
+        await write(column, String(old?.value));
+      }
+      expect(await trailOf(store, id)).toEqual(before);
+    });
+  },
+  SHARED_BACKENDS,
+);
 
 contract(
   'a trail whose entries the database drops',
