@@ -120,7 +120,7 @@ export class ConflictError extends BaseError {
   }
 }
 
-/** The actor may not do this: with four-eyes on, who requested an approval cannot decide it. */
+/** The actor may not do this: with four-eyes on, an approved action takes two people. */
 export class ForbiddenError extends BaseError {
   readonly code = 'forbidden';
   override get name() {

@@ -22,7 +22,10 @@ export interface StoreOptions<J = NoSchemas> {
    * process only; on PostgreSQL, commits do not wait for the disk (`synchronous_commit = off`).
    */
   readonly durability?: 'power-loss' | 'process' | undefined;
-  /** Who requested an approval cannot decide it. Off by default. */
+  /**
+   * An action that is approved takes two people: who proposed it can neither approve it, automatically either, nor decide a request for its
+   * approval; who requested an approval cannot decide it; and the levels of an action are decided by different people. Off by default.
+   */
   readonly fourEyes?: boolean | undefined;
   /**
    * The caller's own types of JSON columns, as schemas of zod or any other validator that follows Standard Schema:
@@ -129,7 +132,7 @@ const common = {
   durability: z.enum(['power-loss', 'process']).default('power-loss'),
   fourEyes: z.boolean().default(false),
   json: jsonSchemas.optional(),
-  keys: z.record(z.string(), z.string()).optional(),
+  keys: z.record(z.string(), z.string().optional()).optional(),
   encryptSessions: z.union([z.boolean(), z.literal('required')]).optional(),
   jsonLimits: z
     .strictObject({ maxBytes: z.number().int().min(1).optional(), maxDepth: z.number().int().min(1).optional() })

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { maskUrl } from '../src/cli/mask-url.ts';
+import { openStore, type Secret, secret } from '../src/index.ts';
 import { SHARED_BACKENDS } from './support/databases.ts';
 import { MIGRATIONS } from './support/migrations.ts';
 
@@ -100,6 +101,19 @@ describe('tw-db', () => {
     }
     expect(existsSync(join(folder, 'typo'))).toBe(false);
     rmSync(folder, { recursive: true });
+  });
+
+  it('makes keys that stores take', async () => {
+    // F-D1
+    const [plain, json] = [await twDb(['keys', 'generate']), await twDb(['keys', 'generate', '--json'])];
+    expect([plain.code, json.code, plain.err, json.err]).toEqual([0, 0, '', '']);
+    const { key } = JSON.parse(json.out) as { readonly key: string };
+    expect(plain.out.trim()).not.toBe(key);
+    const keys = { primary: 'a', a: plain.out.trim(), b: key };
+    const store = await openStore('sqlite::memory:', { keys });
+    const { config } = await store.connectors.create({ name: 'c', connectorType: 'own', config: { t: secret('s') } });
+    expect((config.t as Secret).reveal()).toBe('s');
+    await store.close();
   });
 
   it('explains itself', async () => {

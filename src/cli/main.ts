@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import {
   ConfigurationError,
   DriverMissingError,
+  generateKey,
   isStoreError,
   MigrationError,
   type SearchIndexStatus,
@@ -82,6 +83,19 @@ for (const [name, description] of [
       return EXIT.done;
     }),
   );
+
+program
+  .command('keys')
+  .description('Makes keys for secrets and sessions.')
+  .exitOverride()
+  .command('generate')
+  .description('Prints a new key, for TW_ENCRYPTION_KEY or `keys`: keep it, or what it encrypts is lost.')
+  .option('--json', 'print one JSON object')
+  .exitOverride()
+  .action((options: Options) => {
+    const key = generateKey();
+    print(options, { key }, [key]);
+  });
 
 /** A line that is written over: only where someone watches. */
 function progress({ json }: Options, { indexed, total }: SearchIndexStatus): void {

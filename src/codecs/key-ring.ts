@@ -16,10 +16,11 @@ const KEY_ID = /^[A-Za-z0-9_-]{1,64}$/;
  */
 export interface Keys {
   readonly primary: string;
-  readonly [id: string]: string;
+  /** Undefined, as of an environment variable that is not set, is refused. */
+  readonly [id: string]: string | undefined;
 }
 
-/** Makes a key for the `keys` of a store, or for TW_ENCRYPTION_KEY: 32 random bytes in base64. */
+/** Makes a key for the `keys` of a store, or for TW_ENCRYPTION_KEY: 32 random bytes in base64. To be kept: what it encrypts is lost without it. */
 export const generateKey = (): string => randomBytes(KEY_BYTES).toString('base64');
 
 /** Bytes and the key that they were encrypted with. */
@@ -118,7 +119,9 @@ function decrypt(key: KeyObject, bytes: Buffer, context: string): Buffer | undef
   }
 }
 
-function readKey(text: string, name: string): KeyObject {
+function readKey(text: string | undefined, name: string): KeyObject {
+  if (typeof text !== 'string')
+    throw new ConfigurationError(`${name} is missing: is the environment variable set that it is read from?`);
   const bytes = Buffer.from(text, 'base64');
   // Buffer skips what is not base64: a key with a slip in it must not become another key
   const same = bytes.toString('base64').replace(/=+$/, '') === text.trim().replace(/=+$/, '');

@@ -2,7 +2,7 @@ import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle
 import { z } from 'zod';
 import type { Result } from '../driver/port.ts';
 import { bound } from '../driver/statement.ts';
-import { ConflictError, DecodeError, NotFoundError, ValidationError } from '../errors.ts';
+import { ConflictError, DecodeError, ForbiddenError, NotFoundError, ValidationError } from '../errors.ts';
 import {
   type Action,
   type ActionType,
@@ -16,6 +16,7 @@ import { anyJson, limitedText, oneOrMany, text, uuid } from '../model/fields.ts'
 import type { JsonInput, JsonObject } from '../model/json.ts';
 import { leaseOf } from '../model/lease.ts';
 import { parse, parseId } from '../model/parse.ts';
+import { isSamePerson } from '../model/person.ts';
 import type { NoSchemas, Typed, TypedInput, TypedValue } from '../model/schema.ts';
 import { APPROVAL_STATUSES, type ApprovalStatus } from '../model/values.ts';
 import { ApprovalRequests } from './approval-requests.ts';
@@ -130,13 +131,17 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
    * Approves a pending action, in the name of the store's actor. An action whose approval was requested at some level is
    * approved by deciding those requests. Audit entry: `action_approved`.
    *
-   * @throws NotFoundError; ConflictError when it is not pending, or approval requests are undecided or have expired.
+   * @throws NotFoundError; ConflictError when it is not pending, or approval requests are undecided or have expired; ForbiddenError when four-eyes is on
+   * and the actor proposed it, or the trail does not say who did.
    */
   async approve(id: string, options: { readonly reason?: string | null | undefined } = {}): Promise<Typed<Action, S>> {
     return this.#settle(id, 'approved', 'action_approved', options);
   }
 
-  /** Approves a pending action by policy; else as `approve`. Audit entry: `action_approved`, to `auto_approved`. */
+  /**
+   * Approves a pending action by policy; else as `approve`. With four-eyes on, the policy needs an actor of its own, such as
+   * `store.as('policy:low-risk')`: who proposed the action cannot approve it this way either. Audit entry: `action_approved`, to `auto_approved`.
+   */
   async autoApprove(
     id: string,
     options: { readonly reason?: string | null | undefined } = {},
@@ -301,6 +306,32 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     return action;
   }
 
+  /**
+   * With four-eyes on, refuses who proposed a locked action. Only the trail says who that was: all whom it names count.
+   *
+   * @throws ForbiddenError where the actor did, or the trail does not say who did.
+   * @internal
+   */
+  async refuseProposer({ id, incidentId }: Pick<Action, 'id' | 'incidentId'>): Promise<void> {
+    const { actor, dialect, driver, statements } = this.cx;
+    const { auditLogs: t } = dialect.tables;
+    const statement = statements.one(
+      'actions.proposers',
+      () =>
+        sql`select distinct ${t.actor} from ${t} where ${t.incidentId} = ${dialect.value(t.incidentId, 'incident_id')} and ${t.action} = 'action_proposed' and ${dialect.jsonText(t.details, ['action_id'])} = ${bound('id')}`,
+      { reads: false },
+    );
+    const { rows } = await driver.exec(statement.query({ id, incident_id: incidentId }));
+    if (!rows.length)
+      throw new ForbiddenError(
+        this.tableName,
+        id,
+        'its trail does not say who proposed it, as four-eyes needs to know',
+      );
+    if (rows.some(([proposer]) => isSamePerson(String(proposer), actor)))
+      throw new ForbiddenError(this.tableName, id, 'who proposed an action cannot approve it');
+  }
+
   /** @internal */
   protected conditions(filter: ActionFilter): Conditions {
     const { incidentId, status, type, since, until } = parse(filterSchema, filter, 'filter');
@@ -321,7 +352,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
   async #settle(
     id: string,
     to: 'approved' | 'auto_approved' | 'denied',
-    action: AuditAction,
+    auditAction: AuditAction,
     options: object,
   ): Promise<Typed<Action, S>> {
     const key = parseId(id);
@@ -330,11 +361,12 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
       const cx: Context = { ...this.cx, driver, inTransaction: true };
       const actions = new Actions<S>(cx, 'actions');
       const approvals = new ApprovalRequests(cx, 'approvals');
-      await actions.lockPending(key);
+      const action = await actions.lockPending(key);
+      if (this.cx.settings.fourEyes && to !== 'denied') await actions.refuseProposer(action as Action); // a schema only narrows it
       if (to === 'denied') await approvals.expireOf(key, 'the action was denied');
       else if (!(await approvals.allGranted(key)))
         throw new ConflictError(this.tableName, key, 'approval was requested and not all of it is granted');
-      return actions.#move(key, to, action, reason ?? null);
+      return actions.#move(key, to, auditAction, reason ?? null);
     });
   }
 

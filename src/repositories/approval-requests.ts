@@ -153,6 +153,19 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     });
   }
 
+  /** Who decided requests for this action so far, within the transaction that decides another one. @internal */
+  protected async decidersOf(actionId: string): Promise<readonly string[]> {
+    const t = this.table;
+    const statement = this.cx.statements.one(
+      'approvals.deciders',
+      () =>
+        sql`select ${t.decidedBy} from ${t} where ${t.actionId} = ${this.cx.dialect.value(t.actionId, 'action_id')} and ${t.decidedBy} is not null`,
+      { reads: false },
+    );
+    const { rows } = await this.cx.driver.exec(statement.query({ action_id: actionId }));
+    return rows.map(([decider]) => String(decider));
+  }
+
   /** @internal */
   protected conditions(filter: ApprovalFilter): Conditions {
     const { status, level, incidentId, actionId, expiresBefore, since, until } = parse(filterSchema, filter, 'filter');

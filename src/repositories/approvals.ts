@@ -11,6 +11,7 @@ import {
   newApprovalChain,
 } from '../model/approval.ts';
 import { parse, parseId } from '../model/parse.ts';
+import { isSamePerson } from '../model/person.ts';
 import type { ApprovalLevel } from '../model/values.ts';
 import { Actions } from './actions.ts';
 import { ApprovalRequests, columnsOf } from './approval-requests.ts';
@@ -48,7 +49,8 @@ export class Approvals extends ApprovalRequests {
    * those of the action.
    *
    * @throws NotFoundError; ConflictError when the request is decided already, has expired, or the action is not pending;
-   * ForbiddenError when four-eyes is on and the actor is who requested it.
+   * ForbiddenError when four-eyes is on and the actor proposed the action, requested this approval, or decided another level of the action; or the trail
+   * does not say who proposed it.
    */
   async decide(id: string, decision: Decision): Promise<Approval> {
     const key = parseId(id);
@@ -64,7 +66,7 @@ export class Approvals extends ApprovalRequests {
     levels: readonly ApprovalLevel[],
   ): Promise<readonly Approval[]> {
     const { requestedBy } = request;
-    if (this.cx.settings.fourEyes && requestedBy !== undefined && !samePerson(requestedBy, this.cx.actor))
+    if (this.cx.settings.fourEyes && requestedBy !== undefined && !isSamePerson(requestedBy, this.cx.actor))
       throw new ValidationError([
         { path: 'requestedBy', message: 'is not the actor, who alone can request with four-eyes on' },
       ]);
@@ -113,8 +115,13 @@ export class Approvals extends ApprovalRequests {
     const now = settings.now();
     if (approval.status !== 'pending') throw new ConflictError(this.tableName, id, 'it is decided already');
     if (approval.expiresAt && approval.expiresAt <= now) throw new ConflictError(this.tableName, id, 'it has expired');
-    if (settings.fourEyes && samePerson(approval.requestedBy, actor))
-      throw new ForbiddenError(this.tableName, id, 'who requested an approval cannot decide it');
+    if (settings.fourEyes) {
+      await actions.refuseProposer(locked);
+      if (isSamePerson(approval.requestedBy, actor))
+        throw new ForbiddenError(this.tableName, id, 'who requested an approval cannot decide it');
+      if ((await this.decidersOf(actionId)).some((decider) => isSamePerson(decider, actor)))
+        throw new ForbiddenError(this.tableName, id, 'who decided one level of an action cannot decide another');
+    }
     const t = this.table;
     const decided = await this.changeOne('decide', id, {
       set: (_, decidedAt) => ({
@@ -142,11 +149,3 @@ export class Approvals extends ApprovalRequests {
     return decided;
   }
 }
-
-/** User names are unique without regard to case, so `Alice` is `alice`. */
-const samePerson = (a: string, b: string) => folded(a) === folded(b);
-const folded = (name: string) =>
-  name
-    .normalize('NFKC')
-    .replace(/[\s\p{Cf}]/gu, '')
-    .toLowerCase();

@@ -60,7 +60,7 @@ export interface StoreSettings {
   readonly clock: Clock;
   /** The clock of all other timestamps that the library writes. */
   readonly now: () => Date;
-  /** Who requested an approval cannot decide it. */
+  /** An approved action takes two people. */
   readonly fourEyes: boolean;
   /** Milliseconds that the source of a bulk insert may take for its next row. */
   readonly sourceTimeoutMs: number;

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { ConflictError, ForbiddenError, NotFoundError, ValidationError } from '../../src/index.ts';
 import { contract } from '../support/contract.ts';
-import { actionsOf, proposed, trailOf } from '../support/fixtures.ts';
+import { actionsOf, newAction, newIncident, proposed, trailOf } from '../support/fixtures.ts';
 
 const NOBODY = '00000000-0000-7000-8000-000000000000';
 
@@ -213,6 +213,93 @@ contract('approvals', (subject) => {
       await expect(store.as('Alice').approvals.request(inAnothersName)).rejects.toThrow(ValidationError);
       await store.as('bob').approvals.decide(request.id, { decision: 'approved' });
       expect((await store.actions.get(id)).approvalStatus).toBe('approved');
+    } finally {
+      await own.drop();
+    }
+  });
+
+  it('take two people on every path, with four-eyes on', async () => {
+    // F-B1
+    const own = await subject().backend.create();
+    try {
+      const store = await own.open({ fourEyes: true });
+      const [alice, bob, carol] = [store.as('alice'), store.as('bob'), store.as('carol')];
+      const request = (by: Pick<typeof store, 'approvals'>, actionId: string) =>
+        by.approvals.request({ actionId, approvalLevel: 'senior' });
+      const proposal = await proposed(alice);
+      // alone
+      for (const name of ['alice', 'ALICE', 'ａｌｉｃｅ', 'al\u200bice', ' alice', 'alice\u00ad']) {
+        const same = store.as(name.trim());
+        await expect(same.actions.approve(proposal.id)).rejects.toThrow(ForbiddenError);
+        await expect(same.actions.autoApprove(proposal.id)).rejects.toThrow(ForbiddenError);
+      }
+      // the other requests, and the proposer decides
+      const { id: requested } = await request(bob, proposal.id);
+      await expect(alice.approvals.decide(requested, { decision: 'approved' })).rejects.toThrow(ForbiddenError);
+      await expect(bob.approvals.decide(requested, { decision: 'approved' })).rejects.toThrow(ForbiddenError);
+      expect((await store.actions.get(proposal.id)).approvalStatus).toBe('pending');
+      await carol.approvals.decide(requested, { decision: 'approved' });
+      expect((await store.actions.get(proposal.id)).approvalStatus).toBe('approved');
+      // all levels by one
+      const chained = await proposed(alice);
+      const levels = ['analyst', 'senior', 'senior'] as const;
+      const chain = await alice.approvals.requestChain({ actionId: chained.id, levels });
+      const ids = chain.map(({ id }) => id) as [string, string, string];
+      await bob.approvals.decide(ids[0], { decision: 'approved' });
+      await expect(bob.approvals.decide(ids[1], { decision: 'approved' })).rejects.toThrow(ForbiddenError);
+      await carol.approvals.decide(ids[1], { decision: 'approved' });
+      await expect(store.as('Bob').approvals.decide(ids[2], { decision: 'approved' })).rejects.toThrow(ForbiddenError);
+      await store.as('dave').approvals.decide(ids[2], { decision: 'approved' });
+      expect((await store.actions.get(chained.id)).approvalStatus).toBe('approved');
+      // by a policy of its own, by another one, and a proposer who takes it back
+      const policy = store.as('policy:low-risk');
+      expect((await policy.actions.autoApprove((await proposed(alice)).id)).approvalStatus).toBe('auto_approved');
+      expect((await bob.actions.approve((await proposed(alice)).id)).approvalStatus).toBe('approved');
+      expect((await alice.actions.deny((await proposed(alice)).id)).approvalStatus).toBe('denied');
+      // a proposer who tries to pass for another one
+      const { id: incidentId } = await store.incidents.create(newIncident());
+      const id = '01890000-0000-7000-8000-00000000b001';
+      const forged = { incidentId, action: 'action_proposed', details: { action_id: id } } as const;
+      await store.as('mallory').auditLogs.append(forged);
+      await alice.actions.propose(newAction(incidentId, { id }));
+      await store.as('nobody').auditLogs.append(forged);
+      await expect(alice.actions.approve(id)).rejects.toThrow(ForbiddenError);
+      // names that are two people's
+      const spaced = await proposed(store.as('Ann Li'));
+      expect((await store.as('Annli').actions.approve(spaced.id)).approvalStatus).toBe('approved');
+      for (const [one, other] of [
+        ['Νίκος', 'ΝΊΚΟΣ'],
+        ['Straße', 'STRASSE'],
+      ] as const)
+        await expect(store.as(other).actions.approve((await proposed(store.as(one))).id)).rejects.toThrow(
+          ForbiddenError,
+        );
+    } finally {
+      await own.drop();
+    }
+  });
+
+  it('are refused where the trail does not say who proposed, with four-eyes on', async () => {
+    // F-B1: rows that others wrote
+    const { backend } = subject();
+    if (!backend.shared) return;
+    const own = await backend.create();
+    try {
+      const store = await own.open({ fourEyes: true });
+      const { id: incidentId } = await store.incidents.create(newIncident());
+      const id = '01890000-0000-7000-8000-00000000b002';
+      await own.raw(
+        `insert into actions (id, incident_id, action_type, target, parameters, reason, priority, approval_status, created_at) values ('${id}', '${incidentId}', 'block_ip', '"none"', '{}', 'r', 1, 'pending', '2026-01-01T00:00:00.000Z')`,
+      );
+      await expect(store.as('bob').actions.approve(id)).rejects.toMatchObject({
+        code: 'forbidden',
+        reason: expect.stringContaining('does not say who proposed it'),
+      });
+      const { id: requested } = await store.as('ann').approvals.request({ actionId: id, approvalLevel: 'senior' });
+      await expect(store.as('bob').approvals.decide(requested, { decision: 'approved' })).rejects.toThrow(
+        ForbiddenError,
+      );
+      expect((await store.as('bob').actions.deny(id)).approvalStatus).toBe('denied');
     } finally {
       await own.drop();
     }

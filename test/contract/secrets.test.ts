@@ -1,7 +1,15 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
-import { type Connector, CryptoError, generateKey, rawJson, Secret, secret } from '../../src/index.ts';
+import {
+  ConfigurationError,
+  type Connector,
+  CryptoError,
+  generateKey,
+  rawJson,
+  Secret,
+  secret,
+} from '../../src/index.ts';
 import { contract } from '../support/contract.ts';
 import { type Backend, SHARED_BACKENDS, type TestDatabase } from '../support/databases.ts';
 import { newIncident, newUser } from '../support/fixtures.ts';
@@ -44,6 +52,16 @@ contract(
   'secrets',
   (subject) => {
     const open = (options: object = { keys }) => subject().database.open(options);
+
+    it('are not opened with a key that is missing, as of an environment variable that is not set', async () => {
+      // F-D1
+      const { database } = subject();
+      for (const given of [{ k1: undefined }, { k1, old: undefined }]) {
+        const opening = database.open({ keys: { primary: 'k1', ...given }, migrations: 'off' });
+        await expect(opening).rejects.toBeInstanceOf(ConfigurationError);
+        await expect(opening).rejects.toThrow(/keys\.(k1|old) is missing/);
+      }
+    });
 
     it('are stored encrypted at any depth, and read back as what prints nothing', async () => {
       // R-S1
