@@ -26,8 +26,10 @@ export interface Dialect {
   sameInstant(column: Column, name: string): SQL;
   /** Whether this may be the stored form of a value of this column: what a cursor that comes back is asked. */
   isStored(column: Column, value: unknown): boolean;
-  /** A timestamp column is this Date or before it. */
-  notAfter(column: Column, name: string): SQL;
+  /** A timestamp column is at this time, or before it. */
+  notAfter(column: Column, time: SQL): SQL;
+  /** The time as it is now, to the millisecond; `now` is bound (see `Clock`). */
+  now(clock: Clock): SQL;
   /** A column as lists are ordered by it: texts by their bytes. */
   ordered(column: Column): SQL;
   /** Keeps every other writer of a table out until the transaction ends: the statements that do so. */

@@ -68,7 +68,8 @@ export const dialect: Dialect = {
     if (typeof value !== 'string') return false;
     return type.startsWith('timestamp') ? TIMESTAMP.test(value) && parseTimestamp(value) !== null : isStorable(value);
   },
-  notAfter: (column, name) => sql`${column} <= ${dialect.value(column, name)}`,
+  notAfter: (column, time) => sql`${column} <= ${time}`,
+  now: (clock) => (clock === 'given' ? given() : milliseconds(sql`clock_timestamp()`)),
   ordered: (column) => (column.getSQLType() === 'text' ? sql`${column} collate "C"` : sql`${column}`),
   // one plan however many sets there are
   each: (lists, select) => {

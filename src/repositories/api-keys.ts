@@ -165,7 +165,7 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
     const { userId, expiresAt } = this.table;
     const conditions = new Conditions(dialect).oneOf(userId, user);
     if (active === undefined) return conditions;
-    const expired = () => dialect.notAfter(expiresAt, 'now');
+    const expired = () => dialect.notAfter(expiresAt, dialect.value(expiresAt, 'now'));
     return conditions.add(
       active ? 'active' : 'inactive',
       () =>
@@ -197,7 +197,7 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
       name: 'expire',
       set: { expiresAt: dialect.value(expiresAt, 'at') },
       values: { at },
-      where: sql`(${expiresAt} is null or not ${dialect.notAfter(expiresAt, 'at')})`,
+      where: sql`(${expiresAt} is null or not ${dialect.notAfter(expiresAt, dialect.value(expiresAt, 'at'))})`,
     });
   }
 
@@ -226,14 +226,15 @@ export class ApiKeys extends PlainRepository<'apiKeys', ApiKeyFilter, ApiKeySort
 
   async #recordUse(key: ApiKey, now: Date): Promise<void> {
     const due = new Date(now.getTime() - USED_EVERY_MS);
-    if (key.lastUsedAt && key.lastUsedAt > due) return;
+    // one that a clock ahead of ours has left blocks nothing
+    if (key.lastUsedAt && key.lastUsedAt > due && key.lastUsedAt <= now) return;
     const { dialect, inTransaction } = this.cx;
     const { lastUsedAt } = this.table;
     const recorded = this.change(key.id, {
       name: 'use',
       set: { lastUsedAt: dialect.value(lastUsedAt, 'now') },
       values: { now, due },
-      where: sql`(${lastUsedAt} is null or ${dialect.notAfter(lastUsedAt, 'due')})`,
+      where: sql`(${lastUsedAt} is null or ${dialect.notAfter(lastUsedAt, dialect.value(lastUsedAt, 'due'))} or not ${dialect.notAfter(lastUsedAt, dialect.value(lastUsedAt, 'now'))})`,
     });
     if (inTransaction) await recorded;
     else recorded.catch(() => {}); // a login does not wait behind other writers, nor fail with them

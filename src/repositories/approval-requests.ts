@@ -74,7 +74,7 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     const values = actionId === undefined ? { time } : { time, action_id: parseId(actionId, 'actionId') };
     return this.#expire(actionId ? 'overdue of action' : 'overdue', values, 'its time has passed', (row) => {
       const { expiresAt, actionId: action } = columnsOf(row);
-      const overdue = sql`(${expiresAt} is not null and ${this.cx.dialect.notAfter(expiresAt, 'time')})`;
+      const overdue = sql`(${expiresAt} is not null and ${this.cx.dialect.notAfter(expiresAt, this.cx.dialect.value(this.table.expiresAt, 'time'))})`;
       if (actionId === undefined) return overdue;
       return sql`${overdue} and ${action} = ${this.cx.dialect.value(this.table.actionId, 'action_id')}`;
     });

@@ -74,26 +74,18 @@ export class Connectors<S = NoSchemas> extends ConfigurationRepository<
   }
 
   /**
-   * Records what a health check found, and when: now unless it is given. It is no edit, so `updatedAt` stays. A check that
-   * comes in after a later one changes nothing.
+   * Records what a health check found, and when: now, by the clock of the store, unless it is given. It is no edit, so `updatedAt` stays. A check that
+   * comes in after a later one changes nothing; a time in the future that a clock ahead has left stands in no way.
    *
-   * @throws NotFoundError.
+   * @throws NotFoundError; ValidationError for a time in the future, by more than 5 seconds.
    */
-  async recordHealthCheck(
-    id: string,
-    status: ConnectorStatus,
-    at: Date = this.cx.settings.now(),
-  ): Promise<Typed<Connector, S>> {
-    const key = parseId(id);
-    const { dialect } = this.cx;
-    const { lastHealthCheck, status: column } = this.table;
-    const row = await this.change(key, {
+  async recordHealthCheck(id: string, status: ConnectorStatus, at?: Date): Promise<Typed<Connector, S>> {
+    return this.changeAsOf(parseId(id), parse(z.date().optional(), at, 'at'), {
       name: 'recordHealthCheck',
-      set: { status: dialect.value(column, 'status'), lastHealthCheck: dialect.value(lastHealthCheck, 'at') },
-      values: { status: parse(z.enum(CONNECTOR_STATUSES), status, 'status'), at: parse(z.date(), at, 'at') },
-      where: sql`(${lastHealthCheck} is null or ${dialect.notAfter(lastHealthCheck, 'at')})`,
+      key: 'lastHealthCheck',
+      set: { status: this.cx.dialect.value(this.table.status, 'status') },
+      values: { status: parse(z.enum(CONNECTOR_STATUSES), status, 'status') },
     });
-    return row ?? this.current(key);
   }
 
   /** How the connectors that fit the filter were last seen, in one statement. Statuses without one count 0. */

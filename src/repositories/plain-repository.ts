@@ -1,5 +1,7 @@
 import { type Column, getTableColumns, type SQL, sql, type Table } from 'drizzle-orm';
 import type { Values } from '../driver/statement.ts';
+import { ValidationError } from '../errors.ts';
+import { now } from './audit.ts';
 import { insertAll } from './bulk.ts';
 import { Repository } from './repository.ts';
 import type { Rows, TableName } from './tables.ts';
@@ -12,6 +14,18 @@ export interface PlainChange {
   readonly values: Values;
   readonly where?: SQL;
 }
+
+/** What is recorded as of a time. */
+export interface ChangeAsOf {
+  readonly name: string;
+  /** The key of the column that holds the time. */
+  readonly key: string;
+  readonly set: Readonly<Record<string, SQL>>;
+  readonly values: Values;
+}
+
+/** Milliseconds by which the clock of a caller may be ahead of the store's. */
+const CLOCKS_APART_MS = 5_000;
 
 /** A repository whose writes leave no audit row: each is one statement. */
 export abstract class PlainRepository<
@@ -46,6 +60,36 @@ export abstract class PlainRepository<
     );
     const [row] = this.decodeAll(await this.cx.driver.exec(change.query({ ...values, id })));
     return row ?? null;
+  }
+
+  /**
+   * Records what happened at a time in a column that holds the latest such time: now, by the clock of the store, unless it is given. Nothing is changed
+   * where a later one stands; but one in the future, which a clock that was ahead has left, stands in no way. Returns the row as it is then.
+   *
+   * @throws NotFoundError; ValidationError for a time in the future.
+   * @internal
+   */
+  protected async changeAsOf(id: string, at: Date | undefined, { name, key, set, values }: ChangeAsOf): Promise<Row> {
+    const { dialect, driver, settings } = this.cx;
+    const { clock } = settings;
+    const column = getTableColumns<Table>(this.table)[key] as Column;
+    const bound = { ...values, at, earliest: at && new Date(at.getTime() - CLOCKS_APART_MS), now: now(this.cx) };
+    const present = dialect.now(clock);
+    const time = at ? dialect.value(column, 'at') : present;
+    const isPast = sql`${dialect.value(column, 'earliest')} <= ${present}`;
+    const row = await this.change(id, {
+      name: `${name} ${clock}${at ? ' at' : ''}`,
+      set: { ...set, [key]: time },
+      values: bound,
+      where: sql`(${column} is null or ${dialect.notAfter(column, time)} or not ${dialect.notAfter(column, present)})${at ? sql` and ${isPast}` : sql``}`,
+    });
+    if (row) return row;
+    const current = await this.current(id);
+    if (!at) return current;
+    const look = this.write(`${name} ${clock} look`, () => sql`select case when ${isPast} then 1 else 0 end`);
+    const { rows } = await driver.exec(look.query(bound));
+    if (Number(rows[0]?.[0]) === 0) throw new ValidationError([{ path: 'at', message: 'is in the future' }]);
+    return current;
   }
 
   /** Removes one row; answers whether there was one. @internal */

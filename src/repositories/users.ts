@@ -139,18 +139,15 @@ export class Users extends PlainRepository<'users', UserFilter, UserSort> {
     return this.#edit(parseId(id), values, undefined);
   }
 
-  /** Records a login: now unless a time is given; an earlier one than is recorded changes nothing. @throws NotFoundError */
-  async recordLogin(id: string, at: Date = this.cx.settings.now()): Promise<User> {
-    const key = parseId(id);
-    const { dialect } = this.cx;
-    const { lastLoginAt } = this.table;
-    const user = await this.change(key, {
-      name: 'recordLogin',
-      set: { lastLoginAt: dialect.value(lastLoginAt, 'at') },
-      values: { at: parse(z.date(), at, 'at') },
-      where: sql`(${lastLoginAt} is null or ${dialect.notAfter(lastLoginAt, 'at')})`,
-    });
-    return user ?? this.current(key);
+  /**
+   * Records a login: now, by the clock of the store, unless a time is given. An earlier one than is recorded changes nothing; one in the future, which a
+   * clock ahead has left, stands in no way.
+   *
+   * @throws NotFoundError; ValidationError for a time in the future, by more than 5 seconds.
+   */
+  async recordLogin(id: string, at?: Date): Promise<User> {
+    const time = parse(z.date().optional(), at, 'at');
+    return this.changeAsOf(parseId(id), time, { name: 'recordLogin', key: 'lastLoginAt', set: {}, values: {} });
   }
 
   /**

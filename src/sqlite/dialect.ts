@@ -56,8 +56,9 @@ export const dialect: Dialect = {
     // the only custom type that lists are ordered by is the timestamp, of which other writers leave other forms
     return column.dataType === 'custom' ? value.length <= 64 && parseTimestamp(value) !== null : isStorable(value);
   },
-  notAfter: (column, name) =>
-    sql`case when length(${column}) = 24 then ${column} <= ${boundTo(column, name)} else unixepoch(${column}, 'subsec') <= unixepoch(${boundTo(column, name)}, 'subsec') end`,
+  notAfter: (column, time) =>
+    sql`case when length(${column}) = 24 then ${column} <= ${time} else unixepoch(${column}, 'subsec') <= unixepoch(${time}, 'subsec') end`,
+  now: (clock) => (clock === 'given' ? given() : NOW),
   ordered: (column) => sql`${column}`, // its texts compare byte by byte
   lockTable: () => [], // there is one writer
   each: (lists, select) => {

@@ -111,6 +111,16 @@ contract('API keys', (subject) => {
     });
   });
 
+  it('record a use though a clock that was ahead has left one in the future', async () => {
+    // F-I6
+    const { store, backend, database } = subject();
+    if (!backend.shared) return;
+    const { token, key } = (await issue()).issued;
+    await database.raw(`update api_keys set last_used_at = '9999-12-31T23:59:59.999Z' where id = '${key.id}'`);
+    await store.apiKeys.verify(token);
+    await expect.poll(async () => (await store.apiKeys.get(key.id)).lastUsedAt?.getFullYear()).toBeLessThan(9999);
+  });
+
   it('are not checked without a scope where one was meant to be given', async () => {
     // F-C10
     const { store } = subject();

@@ -240,6 +240,29 @@ contract('playbooks', (subject) => {
 });
 
 contract('connectors', (subject) => {
+  it('are checked by the clock of the store: no time in the future is taken, and none that stands blocks the next', async () => {
+    // F-I6
+    const { store, backend, database } = subject();
+    const { id } = await store.connectors.create(connector());
+    const ahead = (ms: number) => new Date(Date.now() + ms);
+    for (const at of [ahead(3_600_000), new Date('9999-12-31T23:59:59.999Z')])
+      await expect(store.connectors.recordHealthCheck(id, 'connected', at)).rejects.toMatchObject({
+        code: 'validation',
+        issues: [{ path: 'at' }],
+      });
+    expect((await store.connectors.get(id)).lastHealthCheck).toBeNull();
+    if (!backend.shared) return;
+    await database.raw(`update connectors set last_health_check = '9999-12-31T23:59:59.999Z' where id = '${id}'`);
+    const before = Date.now() - 1_000;
+    const checked = await store.connectors.recordHealthCheck(id, 'error');
+    expect(checked.status).toBe('error');
+    expect(checked.lastHealthCheck?.getTime()).toBeGreaterThan(before);
+    expect(checked.lastHealthCheck?.getTime()).toBeLessThan(Date.now() + 1_000);
+    await database.raw(`update connectors set last_health_check = '9999-12-31T23:59:59.999Z' where id = '${id}'`);
+    const at = ahead(-60_000);
+    expect(await store.connectors.recordHealthCheck(id, 'connected', at)).toMatchObject({ lastHealthCheck: at });
+  });
+
   it('record what was seen of them, which is no edit', async () => {
     const { store } = subject();
     const made = await store.connectors.create(connector());

@@ -175,6 +175,21 @@ contract('users', (subject) => {
       await expect(store.users.create(newUser({ email }))).rejects.toMatchObject({ code: 'validation' });
   });
 
+  it('record logins by the clock of the store: none in the future is taken, and none that stands blocks the next', async () => {
+    // F-I6
+    const { store, backend, database } = subject();
+    const { id } = await store.users.create(newUser());
+    await expect(store.users.recordLogin(id, new Date(Date.now() + 3_600_000))).rejects.toMatchObject({
+      code: 'validation',
+      issues: [{ path: 'at' }],
+    });
+    expect((await store.users.get(id)).lastLoginAt).toBeNull();
+    if (!backend.shared) return;
+    await database.raw(`update users set last_login_at = '9999-12-31T23:59:59.999Z' where id = '${id}'`);
+    const now = (await store.users.recordLogin(id)).lastLoginAt?.getTime() ?? 0;
+    expect(Math.abs(now - Date.now())).toBeLessThan(60_000);
+  });
+
   it('record the latest login, which is no edit', async () => {
     const { store } = subject();
     const user = await store.users.create(newUser());
