@@ -252,7 +252,7 @@ function auditedUpdate({ table, where, one, first, clock, set, audit }: AuditedU
 /** One statement: rows and their audit rows. Without any, and without conflicts to pass over, a plain insert. */
 function bulkInsert({ table, rows, trail, ignoreConflicts }: BulkRows): readonly Query[] {
   const audit = tables.auditLogs;
-  const insert = insertSelect(table, '$1');
+  const insert = insertInOrder(table, '$1');
   if (!trail.length) return [{ sql: insert, params: [recordset(table, rows)], reads: false }];
   const added = ignoreConflicts ? `${insert} on conflict do nothing` : insert;
   const { sql: limit } = dialect.write(asMany('"added"'));
@@ -279,6 +279,11 @@ function insertSelect(table: Table, parameter: string): string {
     .join(', ');
   const record = columns.map((column) => `"${column.name}" ${column.getSQLType()}`).join(', ');
   return `insert into "${getTableName(table)}" (${list}) select ${selected} from jsonb_to_recordset(${parameter}::jsonb) as rows (${record})`;
+}
+
+/** In one order everywhere: of two inserts of the same ids one waits for the other, and none for each other. */
+function insertInOrder(table: Table, parameter: string): string {
+  return `${insertSelect(table, parameter)} order by id`;
 }
 
 const recordset = (table: Table, rows: readonly (readonly unknown[])[]) =>

@@ -6,6 +6,31 @@ contract('incidents, many at once', (subject) => {
   const tagged = (tag: string, count: number, from = 0) =>
     Array.from({ length: count }, (_, i) => newIncident({ tags: [tag], alertData: { n: from + i } }));
 
+  it('do not stand in each other’s way, in whatever order two imports hold the same ids', async () => {
+    // F-I1
+    const { store, database, backend } = subject();
+    const other = backend.shared ? await database.open() : store;
+    for (const onConflict of ['ignore', 'error'] as const)
+      for (let round = 0; round < 4; round++) {
+        const many = Array.from({ length: 240 }, () => newIncident({ id: crypto.randomUUID() }));
+        const ids = many.map(({ id }) => id);
+        const lists = [many, many.toReversed(), many.toSorted(() => Math.random() - 0.5)];
+        const outcomes = await Promise.allSettled(
+          lists.map((list, i) => (i % 2 ? other : store).incidents.createMany(list, { onConflict })),
+        );
+        const created = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+        for (const outcome of outcomes)
+          if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'unique_violation' });
+        if (onConflict === 'ignore') expect(created).toHaveLength(3);
+        expect(created.flat().toSorted()).toEqual(ids.toSorted()); // each by one of them
+        for (const [i, outcome] of outcomes.entries())
+          if (outcome.status === 'fulfilled') {
+            const order = new Map(lists[i]?.map(({ id }, at) => [id, at]));
+            expect(outcome.value).toEqual(outcome.value.toSorted((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0)));
+          }
+      }
+  });
+
   it('come from a list, a generator, or one by one, in order, each with its audit row', async () => {
     // R-L5, R-A1
     const { store } = subject();
