@@ -366,6 +366,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
       if (to === 'denied') await approvals.expireOf(key, 'the action was denied');
       else if (!(await approvals.allGranted(key)))
         throw new ConflictError(this.tableName, key, 'approval was requested and not all of it is granted');
+      if (to !== 'denied') await approvals.expireOf(key, 'the action was approved');
       return actions.#move(key, to, auditAction, reason ?? null);
     });
   }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseTimestamp } from '../codecs/timestamp.ts';
 import type { Approval } from '../model/approval.ts';
 import { oneOrMany, uuid } from '../model/fields.ts';
-import { parse, parseId } from '../model/parse.ts';
+import { parse } from '../model/parse.ts';
 import {
   APPROVAL_LEVELS,
   APPROVAL_WORKFLOW_STATUSES,
@@ -65,19 +65,37 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     newest: descending('requestedAt'),
   } as const;
 
-  /**
-   * Lets all pending requests expire whose time has come; those of one action, if it is given. Audit entry of each: `approval_expired`. Answers how many there
-   * were. Their actions stay pending.
-   */
-  async expireOverdue(now: Date = this.cx.settings.now(), actionId?: string): Promise<number> {
-    const time = parse(z.date(), now, 'now');
-    const values = actionId === undefined ? { time } : { time, action_id: parseId(actionId, 'actionId') };
-    return this.#expire(actionId ? 'overdue of action' : 'overdue', values, 'its time has passed', (row) => {
-      const { expiresAt, actionId: action } = columnsOf(row);
-      const overdue = sql`(${expiresAt} is not null and ${this.cx.dialect.notAfter(expiresAt, this.cx.dialect.value(this.table.expiresAt, 'time'))})`;
-      if (actionId === undefined) return overdue;
-      return sql`${overdue} and ${action} = ${this.cx.dialect.value(this.table.actionId, 'action_id')}`;
+  /** Lets pending requests of one action expire whose time has come, within the transaction that makes new ones. @internal */
+  protected async expireOverdueOf(actionId: string): Promise<void> {
+    await this.#expire('overdue of action', { action_id: actionId }, OVERDUE, (row) => {
+      const t = columnsOf(row);
+      return sql`${this.#isOverdue(row, this.#now())} and ${t.actionId} = ${this.cx.dialect.value(this.table.actionId, 'action_id')}`;
     });
+  }
+
+  /** The same of all actions, by the clock of the store or at a time. Returns what expired. @internal */
+  protected async expireAllOverdue(at: Date | undefined): Promise<readonly Approval[]> {
+    const time = at ? this.cx.dialect.value(this.table.expiresAt, 'time') : this.#now();
+    return this.#expire(`overdue ${at ? 'at' : ''}`, { time: at }, OVERDUE, (row) => this.#isOverdue(row, time));
+  }
+
+  /** Lets pending requests of some levels of an action expire: new ones are made in their place. @internal */
+  protected async replace(actionId: string, levels: readonly ApprovalLevel[]): Promise<void> {
+    for (const level of new Set(levels))
+      await this.#expire('replaced', { action_id: actionId, level }, REPLACED, (row) => {
+        const t = columnsOf(row);
+        const { dialect } = this.cx;
+        return sql`${t.actionId} = ${dialect.value(this.table.actionId, 'action_id')} and ${t.approvalLevel} = ${dialect.value(this.table.approvalLevel, 'level')}`;
+      });
+  }
+
+  #now(): SQL {
+    return this.cx.dialect.now(this.cx.settings.clock);
+  }
+
+  #isOverdue(row: Table, time: SQL): SQL {
+    const { expiresAt } = columnsOf(row);
+    return sql`(${expiresAt} is not null and ${this.cx.dialect.notAfter(expiresAt, time)})`;
   }
 
   /**
@@ -124,13 +142,8 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     });
   }
 
-  /**
-   * Whether nothing that was asked of an action is missing: no request is pending, and one that expired was made again
-   * later, at the same level, and granted: once for each that expired.
-   *
-   * @internal
-   */
-  async allGranted(actionId: string): Promise<boolean> {
+  /** The requests of an action, the earlier ones first, as the transaction sees them that has locked it. @internal */
+  protected async requestsOf(actionId: string): Promise<readonly Approval[]> {
     const { dialect, driver, statements } = this.cx;
     const t = this.table;
     const all = statements.one(
@@ -139,17 +152,28 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
         sql`select ${this.columns()} from ${t} where ${t.actionId} = ${dialect.value(t.actionId, 'action_id')} order by ${t.requestedAt}, ${t.id}`,
       { reads: false }, // of the transaction's own connection
     );
-    const requests = this.decodeAll(await driver.exec(all.query({ action_id: actionId })));
-    // each grant makes up for one that expired before: the last of these first, for which the fewest can
-    const grants = requests.filter(({ status }) => status === 'approved');
-    return requests.toReversed().every(({ status, approvalLevel, requestedAt }) => {
-      if (status === 'approved') return true;
-      const again = grants.findIndex(
-        (grant) => grant.approvalLevel === approvalLevel && grant.requestedAt > requestedAt,
+    return this.decodeAll(await driver.exec(all.query({ action_id: actionId })));
+  }
+
+  /**
+   * Whether nothing that was asked of an action is missing: at each level, the latest call was granted, and as many grants were given as the largest call asked
+   * for. Requests that a later call replaced do not count, nor does one of an earlier call that is still pending: version 0.1.0 left some.
+   *
+   * @internal
+   */
+  async allGranted(actionId: string): Promise<boolean> {
+    const asked = (await this.requestsOf(actionId)).filter((request) => !isReplaced(request));
+    return grouped(asked, ({ approvalLevel }) => approvalLevel).every((requests) => {
+      // those of one call are requested at one time, and later calls later
+      const calls = grouped(requests, ({ requestedAt }) => requestedAt.getTime());
+      const grants = requests.filter(({ status }) => status === 'approved').length;
+      const quorum = Math.max(...calls.map(({ length }) => length));
+      const latest = calls.at(-1) ?? [];
+      return (
+        grants >= quorum &&
+        latest.some(({ status }) => status === 'approved') &&
+        latest.every(({ status }) => status !== 'pending')
       );
-      if (status !== 'expired' || again < 0) return false;
-      grants.splice(again, 1);
-      return true;
     });
   }
 
@@ -187,11 +211,19 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     return conditions;
   }
 
-  /** Lets pending requests expire, a batch at a time; answers how many there were. */
-  async #expire(name: string, values: object, reason: string, where: (row: Table) => SQL): Promise<number> {
-    let expired = 0;
-    for (let batch = MAX_LIMIT; batch === MAX_LIMIT; expired += batch)
-      batch = (await this.#expireBatch(name, values, reason, where)).length;
+  /** Lets pending requests expire, a batch at a time; returns them. */
+  async #expire(
+    name: string,
+    values: object,
+    reason: string,
+    where: (row: Table) => SQL,
+  ): Promise<readonly Approval[]> {
+    const expired: Approval[] = [];
+    for (let batch = MAX_LIMIT; batch === MAX_LIMIT; ) {
+      const rows = await this.#expireBatch(name, values, reason, where);
+      expired.push(...rows);
+      batch = rows.length;
+    }
     return expired;
   }
 
@@ -230,6 +262,23 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
       Array.from({ length: MAX_LIMIT }, newId),
     );
   }
+}
+
+const OVERDUE = 'its time has passed';
+/** It tells such a request from one whose time has passed, which must be made again. */
+const REPLACED = 'it was requested again';
+
+const isReplaced = ({ status, decisionReason }: Approval) => status === 'expired' && decisionReason === REPLACED;
+
+/** Lists of equal keys, in the order of the first of each. */
+function grouped<T>(items: readonly T[], keyOf: (item: T) => unknown): readonly (readonly T[])[] {
+  const groups = new Map<unknown, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return [...groups.values()];
 }
 
 /** The columns of approvals, also under another name in a statement. */

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { ConflictError, ForbiddenError, NotFoundError, ValidationError } from '../errors.ts';
 import {
   type Approval,
@@ -15,13 +15,14 @@ import { isSamePerson } from '../model/person.ts';
 import type { ApprovalLevel } from '../model/values.ts';
 import { Actions } from './actions.ts';
 import { ApprovalRequests, columnsOf } from './approval-requests.ts';
-import { entry } from './audit.ts';
+import { entry, now } from './audit.ts';
 import { type Context, newId } from './context.ts';
 
 /** The requests for approval of actions. Every write leaves its audit row in the same transaction. */
 export class Approvals extends ApprovalRequests {
   /**
-   * Asks for one approval of a pending action. Audit entry: `approval_requested`.
+   * Asks for one approval of a pending action. Pending requests for the same level, of earlier calls, expire: this one stands in their place. Audit entry:
+   * `approval_requested`.
    *
    * @throws NotFoundError when the action does not exist; ConflictError when it is not pending; ValidationError.
    */
@@ -33,7 +34,7 @@ export class Approvals extends ApprovalRequests {
 
   /**
    * Asks for several approvals of a pending action, one for each level, all or none. They may be decided in any order; the
-   * action is approved with the last of them. Answers them in the order of the levels given.
+   * action is approved with the last of them; a level that is given twice takes two. Pending requests for these levels, of earlier calls, expire. Returns them in the order of the levels given.
    *
    * @throws NotFoundError when the action does not exist; ConflictError when it is not pending; ValidationError.
    */
@@ -55,9 +56,44 @@ export class Approvals extends ApprovalRequests {
   async decide(id: string, decision: Decision): Promise<Approval> {
     const key = parseId(id);
     const { decision: to, reason = null } = parse(decisionSchema, decision);
+    return this.#inTransaction((approvals) => approvals.#decide(key, to, reason));
+  }
+
+  /**
+   * Lets all pending requests expire whose time has come, by the clock of the store unless a time is given. Audit entry of each: `approval_expired`. Their
+   * actions stay pending, and can be requested again; but one of which nothing else is missing any more is approved. Returns how many expired.
+   */
+  async expireOverdue(now?: Date): Promise<number> {
+    const expired = await this.expireAllOverdue(parse(z.date().optional(), now, 'now'));
+    for (const actionId of new Set(expired.map(({ actionId }) => actionId))) await this.#look(actionId);
+    return expired.length;
+  }
+
+  /** Approves an action that is pending though all that was asked of it is granted. */
+  async #look(actionId: string): Promise<void> {
+    await this.#inTransaction(async (approvals) => {
+      const actions = new Actions(approvals.cx, 'actions');
+      const isPending = await actions.lockPending(actionId).then(
+        () => true,
+        (error) => {
+          if (error instanceof ConflictError || error instanceof NotFoundError) return false;
+          throw error;
+        },
+      );
+      if (isPending && (await approvals.allGranted(actionId))) await approvals.#settle(actionId, 'approved', null);
+    });
+  }
+
+  /** Requests that are still pending have nothing to decide any more. */
+  async #settle(actionId: string, to: 'approved' | 'denied', reason: string | null): Promise<void> {
+    await this.expireOf(actionId, `the action was ${to}`);
+    await new Actions(this.cx, 'actions').settleDecided(actionId, to, reason);
+  }
+
+  #inTransaction<T>(work: (approvals: Approvals) => Promise<T>): Promise<T> {
     return this.cx.driver.transaction((driver) => {
       const cx: Context = { ...this.cx, driver, inTransaction: true };
-      return new Approvals(cx, 'approvals').#decide(key, to, reason);
+      return work(new Approvals(cx, 'approvals'));
     });
   }
 
@@ -70,14 +106,34 @@ export class Approvals extends ApprovalRequests {
       throw new ValidationError([
         { path: 'requestedBy', message: 'is not the actor, who alone can request with four-eyes on' },
       ]);
-    return this.cx.driver.transaction(async (driver) => {
-      const cx: Context = { ...this.cx, driver, inTransaction: true };
-      const { incidentId } = await new Actions(cx, 'actions').lockPending(request.actionId);
-      const approvals = new Approvals(cx, 'approvals');
+    return this.#inTransaction(async (approvals) => {
+      const { actionId } = request;
+      const { incidentId } = await new Actions(approvals.cx, 'actions').lockPending(actionId);
+      await approvals.expireOverdueOf(actionId);
+      await approvals.replace(actionId, levels);
+      const at = await approvals.#instantOfCall(actionId, incidentId);
+      const settings = { ...this.cx.settings, clock: 'given', now: () => at } as const;
+      const call = new Approvals({ ...approvals.cx, settings }, 'approvals');
       const requested: Approval[] = [];
-      for (const level of levels) requested.push(await approvals.#insert(request, incidentId, level));
+      for (const level of levels) requested.push(await call.#insert(request, incidentId, level));
       return requested;
     });
+  }
+
+  /** One for all requests of a call, and later than those of every call before: that is how they are told apart. */
+  async #instantOfCall(actionId: string, incidentId: string): Promise<Date> {
+    const { dialect, driver, settings, statements } = this.cx;
+    const { clock } = settings;
+    const { createdAt, incidentId: incident } = dialect.tables.auditLogs;
+    const statement = statements.one(
+      `approvals.instant ${clock}`,
+      () => sql`select ${dialect.instantAfter(clock, dialect.value(incident, 'incident_id'))}`,
+      { reads: false },
+    );
+    const { rows } = await driver.exec(statement.query({ incident_id: incidentId, now: now(this.cx) }));
+    const at = (createdAt.mapFromDriverValue(rows[0]?.[0]) as Date).getTime();
+    const latest = (await this.requestsOf(actionId)).at(-1)?.requestedAt.getTime() ?? 0;
+    return new Date(Math.max(clock === 'given' ? at : at + 1, latest + 1)); // a millisecond holds the microseconds of the trail so far
   }
 
   #insert(request: Omit<z.output<typeof newApproval>, 'approvalLevel'>, incidentId: string, level: ApprovalLevel) {
@@ -112,9 +168,7 @@ export class Approvals extends ApprovalRequests {
         : error;
     });
     const approval = await this.get(id); // as it is now that nobody else can decide it
-    const now = settings.now();
     if (approval.status !== 'pending') throw new ConflictError(this.tableName, id, 'it is decided already');
-    if (approval.expiresAt && approval.expiresAt <= now) throw new ConflictError(this.tableName, id, 'it has expired');
     if (settings.fourEyes) {
       await actions.refuseProposer(locked);
       if (isSamePerson(approval.requestedBy, actor))
@@ -132,8 +186,11 @@ export class Approvals extends ApprovalRequests {
       }),
       values: { to, by: actor, reason },
       always: true,
-      guard: (row) => sql`${columnsOf(row).status} = 'pending'`,
-      unless: 'it is decided already',
+      guard: (row) => {
+        const { expiresAt } = columnsOf(row);
+        return sql`${columnsOf(row).status} = 'pending' and (${expiresAt} is null or not ${dialect.notAfter(expiresAt, dialect.now(settings.clock))})`;
+      },
+      unless: 'it has expired',
       entry: entry(this.cx, to === 'approved' ? 'approval_approved' : 'approval_denied', {
         approval_id: id,
         action_id: actionId,
@@ -143,9 +200,7 @@ export class Approvals extends ApprovalRequests {
         ...(reason ? { reason } : {}),
       }),
     });
-    if (to === 'denied') await this.expireOf(locked.id, 'the action was denied');
-    else await this.expireOverdue(now, locked.id); // one that was made again must not hold the action back
-    if (to === 'denied' || (await this.allGranted(locked.id))) await actions.settleDecided(locked.id, to, reason);
+    if (to === 'denied' || (await this.allGranted(locked.id))) await this.#settle(locked.id, to, reason);
     return decided;
   }
 }

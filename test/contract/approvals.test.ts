@@ -184,11 +184,11 @@ contract('approvals', (subject) => {
     const own = await subject().backend.create();
     try {
       const store = await own.open();
-      const { id, incidentId } = await proposed(store);
+      const { incidentId } = await proposed(store);
       const expiresAt = new Date(Date.now() - 1000);
       for (let i = 0; i < 23; i++)
         await store.approvals.requestChain({
-          actionId: id,
+          actionId: (await store.actions.propose(newAction(incidentId))).id,
           levels: Array.from({ length: 20 }, () => 'analyst' as const),
           expiresAt,
         });
