@@ -30,8 +30,12 @@ export interface Dialect {
   notAfter(column: Column, time: SQL): SQL;
   /** The time as it is now, to the millisecond; `now` is bound (see `Clock`). */
   now(clock: Clock): SQL;
+  /** A time as ISO 8601 text, as times stand inside JSON; so many milliseconds later, where their number is bound. */
+  iso(time: SQL, later?: string): SQL;
   /** A column as lists are ordered by it: texts by their bytes. */
   ordered(column: Column): SQL;
+  /** Locks one row until the transaction ends, and returns these columns of it. Whoever waited for it sees what was done meanwhile, or fails. */
+  lockRow(table: Table, columns: SQL, where: SQL): SQL;
   /** Keeps every other writer of a table out until the transaction ends: the statements that do so. */
   lockTable(table: Table): readonly SQL[];
   /** The rows of a SELECT for each set of values, one out of each of these lists: none of which is empty. */
@@ -153,7 +157,7 @@ export interface AuditedUpdate {
   /** The new values of a row, by the column's key: also of those that hold the instant of the change. */
   readonly set: (row: Table, instant: SQL) => Readonly<Record<string, SQL>>;
   /** The audit row's values in the order of audit_logs' columns, but for the last one, its time; for a row as it was before the change. */
-  readonly audit: (row: Table) => readonly SQL[];
+  readonly audit: (row: Table, instant: SQL) => readonly SQL[];
   /** The audit rows are several, whose ids are bound as a list: `audit_ids` instead of `audit_id`. */
   readonly several: boolean;
 }

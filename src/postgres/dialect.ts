@@ -69,6 +69,8 @@ export const dialect: Dialect = {
     return type.startsWith('timestamp') ? TIMESTAMP.test(value) && parseTimestamp(value) !== null : isStorable(value);
   },
   notAfter: (column, time) => sql`${column} <= ${time}`,
+  iso: (time, later) =>
+    sql`to_char((${time}${later ? sql` + ${bound(later)}::double precision * interval '1 millisecond'` : sql``}) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
   now: (clock) => (clock === 'given' ? given() : milliseconds(sql`clock_timestamp()`)),
   ordered: (column) => (column.getSQLType() === 'text' ? sql`${column} collate "C"` : sql`${column}`),
   // one plan however many sets there are
@@ -87,6 +89,8 @@ export const dialect: Dialect = {
   },
   knowsRows: true,
   by: () => sql``, // its statistics are kept by autovacuum
+  // a write, though it changes nothing: a transaction that began before another one had the lock must not go on with what it saw then
+  lockRow: (table, columns, where) => sql`update ${table} set id = id where ${where} returning ${columns}`,
   lockTable: (table) => [sql`lock table ${table} in share row exclusive mode`],
   limit: (name) => sql`${bound(name)}`,
   // not FOR UPDATE: that would also wait for every insert whose foreign key refers to the row, and dead-lock with it
@@ -224,19 +228,25 @@ function auditedUpdate({ table, where, one, first, clock, set, audit }: AuditedU
   const order = first ? sql` order by ${first.orderBy(table)} limit ${dialect.limit(first.limit)}` : sql``;
   const lock = dialect.forUpdate({ skipLocked: first?.skipLocked ?? false });
   const locked = sql`select * from ${table} where ${where(table)}${order}${lock}`;
-  const now = clock === 'given' ? given() : sql`clock_timestamp()`;
-  const after = [
-    ...(clock === 'given' ? [] : [sql`max(${newestOf(sql`${incidentId ?? id}`)}) + interval '1 microsecond'`]),
-    ...(updatedAt ? [sql`max(${updatedAt}) + interval '1 millisecond'`] : []),
-  ];
+  const present = clock === 'given' ? given() : sql`clock_timestamp()`;
+  const trail = clock === 'given' ? sql`null` : newestOf(sql`${incidentId ?? id}`);
+  // a time that a caller gave may lie far ahead: it moves on by itself, and takes no entry along
+  const grown = updatedAt
+    ? sql`case when ${updatedAt} < greatest(${present}, newest) + interval '1 second' then ${updatedAt} + interval '1 millisecond' end`
+    : sql`null`;
   const latest = sql`'9999-12-31T23:59:59.999Z'::timestamptz`;
-  // after all rows are locked: an aggregate waits for them
-  const at = after.length
-    ? sql`least(greatest(${sql.join([now, ...after], sql`, `)}), ${latest}) as at from "subject"`
-    : sql`${now} as at`;
-  const changed = sql`"changed" as (update ${table} set ${assignments(table, set(table, milliseconds(AT)))} where ${idOf(table)} in (select id from "subject") returning ${names(table)})`;
-  const rest = sql`"moment" as materialized (select ${at}), ${changed}, ${entries(
-    sql`select ${sql.join([...audit(subject), AT], sql`, `)} from "subject"`,
+  // each behind its lock, and behind the trail of its own incident
+  const moments = sql`select "subject".id, least(greatest(${present}, newest + interval '1 microsecond', ${grown}), ${latest}) as at from "subject" cross join lateral (select ${trail}::timestamptz as newest) as newest`;
+  const at = (row: Table) => sql`(select at from "moment" where "moment".id = ${idOf(row)})`;
+  const instant = milliseconds(at(table));
+  const values = set(table, instant);
+  const grows = (value: SQL, key: string) =>
+    key === 'updatedAt' && value === instant
+      ? sql`least(greatest(${instant}, ${getTableColumns<Table>(table).updatedAt} + interval '1 millisecond'), ${latest})`
+      : value;
+  const changed = sql`"changed" as (update ${table} set ${assignments(table, Object.fromEntries(Object.entries(values).map(([key, value]) => [key, grows(value, key)])))} where ${idOf(table)} in (select id from "subject") returning ${names(table)})`;
+  const rest = sql`"moment" as materialized (${moments}), ${changed}, ${entries(
+    sql`select ${sql.join([...audit(subject, milliseconds(at(subject))), at(subject)], sql`, `)} from "subject"`,
   )}`;
   const limit = asMany('"changed"');
   if (!one)

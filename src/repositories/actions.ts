@@ -13,7 +13,7 @@ import {
 } from '../model/action.ts';
 import type { AuditAction } from '../model/audit-log.ts';
 import { anyJson, limitedText, oneOrMany, text, uuid } from '../model/fields.ts';
-import type { JsonInput, JsonObject } from '../model/json.ts';
+import type { JsonInput } from '../model/json.ts';
 import { leaseOf } from '../model/lease.ts';
 import { parse, parseId } from '../model/parse.ts';
 import { isSamePerson } from '../model/person.ts';
@@ -21,9 +21,9 @@ import type { NoSchemas, Typed, TypedInput, TypedValue } from '../model/schema.t
 import { APPROVAL_STATUSES, type ApprovalStatus } from '../model/values.ts';
 import { ApprovalRequests } from './approval-requests.ts';
 import { entry } from './audit.ts';
-import { AuditedRepository } from './audited-repository.ts';
+import { AuditedRepository, type Change } from './audited-repository.ts';
 import { Conditions } from './conditions.ts';
-import { type Context, columnJson, json, newId } from './context.ts';
+import { type Context, columnJson, newId } from './context.ts';
 import { firstOfEach } from './first-of-each.ts';
 import { clampLimit } from './page.ts';
 import { ascending, descending } from './reader.ts';
@@ -168,26 +168,21 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
    */
   async claim(options: ClaimOptions): Promise<readonly Claimed<S>[]> {
     const { worker, limit, leaseMs } = parse(claimOptions, options);
-    const { dialect, settings } = this.cx;
     const count = clampLimit(limit ?? 1);
-    const now = settings.now();
-    const until = new Date(now.getTime() + leaseMs).toISOString();
-    const ids = Array.from({ length: count }, newId);
-    const lease: Lease = { worker, token: newId(), until };
     const claimed = await this.changeRows(
       'claim',
       {
         where: (row) => this.#isReady(row),
         first: { orderBy: readyOrder, limit: 'limit', skipLocked: true, index: READY_INDEX },
-        set: () => ({ result: dialect.value(this.table.result, 'lease') }),
-        values: { now_text: now.toISOString(), lease: json(this.cx, { lease }, 'lease'), limit: count },
-        entry: this.#entryOf('action_claimed', { worker, until }, true),
+        set: (_, instant) => ({ result: this.#leased(instant) }),
+        values: { worker, token: newId(), lease_ms: leaseMs, limit: count },
+        entry: this.#leaseEntry('action_claimed', true),
       },
-      ids,
+      Array.from({ length: count }, newId),
     );
     return this.#readable(claimed)
       .sort(byReadiness)
-      .map((action) => ({ ...action, lease: leaseOf(action) ?? lease }) as Claimed<S>);
+      .map((action) => ({ ...action, lease: leaseOf(action) }) as Claimed<S>); // it was written just now
   }
 
   /**
@@ -198,17 +193,12 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
   async renew(id: string, lease: Lease, options: { readonly leaseMs?: number | undefined } = {}): Promise<Claimed<S>> {
     const { leaseMs: length } = parse(z.strictObject({ leaseMs }), options);
     const { worker, token } = parse(leaseSchema, lease, 'lease');
-    const until = new Date(this.cx.settings.now().getTime() + length).toISOString();
-    const renewed: Lease = { worker, token, until };
-    const action = await this.#held(
-      id,
-      token,
-      'renew',
-      'action_lease_renewed',
-      { worker, until },
-      { lease: { ...renewed } },
-    );
-    return { ...action, lease: renewed } as Claimed<S>; // a row, and its lease
+    const action = await this.#held(parseId(id), token, 'renew', {
+      set: (_, instant) => ({ result: this.#leased(instant) }),
+      values: { worker, lease_ms: length },
+      entry: this.#leaseEntry('action_lease_renewed', false),
+    });
+    return { ...action, lease: leaseOf(action as Action) } as Claimed<S>; // a row, and its lease
   }
 
   /**
@@ -218,7 +208,12 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
    */
   async release(id: string, lease: Lease): Promise<Typed<Action, S>> {
     const { worker, token } = parse(leaseSchema, lease, 'lease');
-    return this.#held(id, token, 'release', 'action_released', { worker }, null);
+    const key = parseId(id);
+    return this.#held(key, token, 'release', {
+      set: () => ({ result: sql`null` }),
+      values: {},
+      entry: entry(this.cx, 'action_released', { action_id: key, worker }),
+    });
   }
 
   /**
@@ -248,9 +243,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
         sql`select ${this.columns()} from ${this.table}${this.cx.dialect.by(READY_INDEX)} where ${this.#isReady(this.table)} order by ${readyOrder(this.table)} limit ${this.cx.dialect.limit('limit')}`,
     );
     return this.decodeAll(
-      await this.cx.driver.exec(
-        statement.query({ now_text: this.cx.settings.now().toISOString(), limit: clampLimit(limit) }),
-      ),
+      await this.cx.driver.exec(statement.query({ now: this.cx.settings.now(), limit: clampLimit(limit) })),
     );
   }
 
@@ -297,7 +290,7 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     const { dialect, driver, statements } = this.cx;
     const lock = statements.one(
       'actions.lock',
-      () => sql`select ${this.columns()} from ${this.table} where ${this.byId(this.table)}${dialect.forUpdate()}`,
+      () => dialect.lockRow(this.table, this.columns(), this.byId(this.table)),
       { reads: false },
     );
     const [action] = this.decodeAll(await driver.exec(lock.query({ id })));
@@ -405,23 +398,26 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
   }
 
   /** Changes the lease of an action that this token holds. */
-  async #held(
-    id: string,
-    token: string,
-    name: string,
-    action: AuditAction,
-    details: JsonObject,
-    result: JsonObject | null,
-  ): Promise<Typed<Action, S>> {
-    const { dialect } = this.cx;
-    const key = parseId(id);
-    return this.changeOne(name, key, {
-      set: () => ({ result: dialect.value(this.table.result, 'result') }),
-      values: { token: parse(uuid, token, 'lease'), result: result && json(this.cx, result, 'result') },
+  async #held(id: string, token: string, name: string, change: Change): Promise<Typed<Action, S>> {
+    return this.changeOne(name, id, {
+      ...change,
+      values: { ...change.values, token: parse(uuid, token, 'lease') },
       always: true,
       guard: (row) => sql`${executable(row)} and ${this.#leaseText(row, 'token')} = ${bound('token')}`,
       unless: 'this lease does not hold it',
-      entry: entry(this.cx, action, { action_id: key, ...details }),
+    });
+  }
+
+  /** The `result` of an action that is held from an instant on: made by the database, whose clock leases are compared with. */
+  #leased(instant: SQL): SQL {
+    const { dialect } = this.cx;
+    const { actor: text } = dialect.tables.auditLogs;
+    return dialect.object({
+      lease: dialect.object({
+        worker: dialect.jsonString(dialect.value(text, 'worker')),
+        token: dialect.jsonString(dialect.value(text, 'token')),
+        until: dialect.jsonString(dialect.iso(instant, 'lease_ms')),
+      }),
     });
   }
 
@@ -471,29 +467,30 @@ export class Actions<S = NoSchemas> extends AuditedRepository<'actions', ActionF
     });
   }
 
+  /** `now` is bound. */
   #isReady(row: Table): SQL {
+    const { dialect, settings } = this.cx;
     const until = this.#leaseText(row, 'until');
-    return sql`${executable(row)} and (${until} is null or ${until} <= ${bound('now_text')})`;
+    return sql`${executable(row)} and (${until} is null or ${until} <= ${dialect.iso(dialect.now(settings.clock))})`;
   }
 
   #leaseText(row: Table, member: keyof Lease): SQL {
     return this.cx.dialect.jsonText(columnsOf(row).result, ['lease', member]);
   }
 
-  /** An entry for each of several actions, whose ids only the database knows. */
-  #entryOf(action: AuditAction, details: { readonly worker: string; readonly until: string }, several: boolean) {
+  /** Says who holds an action, and until when. */
+  #leaseEntry(action: AuditAction, several: boolean) {
     const { dialect } = this.cx;
-    const audit = dialect.tables.auditLogs;
+    const { actor: text } = dialect.tables.auditLogs;
     return entry(this.cx, action, null, {
       several,
       made: {
-        shape: 'claim',
-        values: details,
-        details: (row) =>
+        shape: 'lease',
+        details: (row, instant) =>
           dialect.object({
             action_id: dialect.jsonString(columnsOf(row).id),
-            worker: dialect.jsonString(dialect.value(audit.actor, 'worker')),
-            until: dialect.jsonString(dialect.value(audit.actor, 'until')),
+            worker: dialect.jsonString(dialect.value(text, 'worker')),
+            until: dialect.jsonString(dialect.iso(instant, 'lease_ms')),
           }),
       },
     });

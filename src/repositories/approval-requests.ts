@@ -4,6 +4,7 @@ import { parseTimestamp } from '../codecs/timestamp.ts';
 import type { Approval } from '../model/approval.ts';
 import { oneOrMany, uuid } from '../model/fields.ts';
 import { parse } from '../model/parse.ts';
+import { isSamePerson } from '../model/person.ts';
 import {
   APPROVAL_LEVELS,
   APPROVAL_WORKFLOW_STATUSES,
@@ -162,32 +163,35 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
    * @internal
    */
   async allGranted(actionId: string): Promise<boolean> {
-    const asked = (await this.requestsOf(actionId)).filter((request) => !isReplaced(request));
-    return grouped(asked, ({ approvalLevel }) => approvalLevel).every((requests) => {
+    const asked = grouped(await this.requestsOf(actionId), ({ approvalLevel }) => approvalLevel);
+    return asked.every((requests) => {
       // those of one call are requested at one time, and later calls later
       const calls = grouped(requests, ({ requestedAt }) => requestedAt.getTime());
-      const grants = requests.filter(({ status }) => status === 'approved').length;
-      const quorum = Math.max(...calls.map(({ length }) => length));
-      const latest = calls.at(-1) ?? [];
+      const quorum = Math.max(...calls.map(({ length }) => length)); // also of one that was replaced: asking again lowers nothing
+      const latest = calls.findLast((call) => !call.every(isReplaced)) ?? [];
       return (
-        grants >= quorum &&
+        this.#grants(requests) >= quorum &&
         latest.some(({ status }) => status === 'approved') &&
         latest.every(({ status }) => status !== 'pending')
       );
     });
   }
 
-  /** Who decided requests for this action so far, within the transaction that decides another one. @internal */
-  protected async decidersOf(actionId: string): Promise<readonly string[]> {
-    const t = this.table;
-    const statement = this.cx.statements.one(
-      'approvals.deciders',
-      () =>
-        sql`select ${t.decidedBy} from ${t} where ${t.actionId} = ${this.cx.dialect.value(t.actionId, 'action_id')} and ${t.decidedBy} is not null`,
-      { reads: false },
-    );
-    const { rows } = await this.cx.driver.exec(statement.query({ action_id: actionId }));
-    return rows.map(([decider]) => String(decider));
+  /** How many granted: with four-eyes on, people, of whom one may have granted what was requested again. */
+  #grants(requests: readonly Approval[]): number {
+    const granted = requests.filter(({ status }) => status === 'approved');
+    if (!this.cx.settings.fourEyes) return granted.length;
+    const people: string[] = [];
+    for (const { decidedBy } of granted)
+      if (decidedBy !== null && !people.some((person) => isSamePerson(person, decidedBy))) people.push(decidedBy);
+    return people.length;
+  }
+
+  /** Who decided other levels of the action, or for the same call. What was requested again may be decided again. @internal */
+  protected async decidersBeside({ actionId, approvalLevel, requestedAt }: Approval): Promise<readonly string[]> {
+    return (await this.requestsOf(actionId))
+      .filter((other) => other.approvalLevel !== approvalLevel || other.requestedAt.getTime() === requestedAt.getTime())
+      .flatMap(({ decidedBy }) => decidedBy ?? []);
   }
 
   /** @internal */

@@ -80,7 +80,12 @@ export class Approvals extends ApprovalRequests {
           throw error;
         },
       );
-      if (isPending && (await approvals.allGranted(actionId))) await approvals.#settle(actionId, 'approved', null);
+      if (!isPending || !(await approvals.allGranted(actionId))) return;
+      const decided = (await approvals.requestsOf(actionId)).filter(({ status }) => status === 'approved');
+      const [last] = decided.toSorted((a, b) => Number(b.decidedAt) - Number(a.decidedAt));
+      if (!last) return; // nothing was asked of it
+      const actor = last.decidedBy ?? this.cx.actor; // whose grant it is that approves it
+      await new Approvals({ ...approvals.cx, actor }, 'approvals').#settle(actionId, 'approved', null);
     });
   }
 
@@ -173,7 +178,7 @@ export class Approvals extends ApprovalRequests {
       await actions.refuseProposer(locked);
       if (isSamePerson(approval.requestedBy, actor))
         throw new ForbiddenError(this.tableName, id, 'who requested an approval cannot decide it');
-      if ((await this.decidersOf(actionId)).some((decider) => isSamePerson(decider, actor)))
+      if ((await this.decidersBeside(approval)).some((decider) => isSamePerson(decider, actor)))
         throw new ForbiddenError(this.tableName, id, 'who decided one level of an action cannot decide another');
     }
     const t = this.table;

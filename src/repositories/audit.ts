@@ -13,7 +13,7 @@ export interface Entry {
   /** Several audit rows are made of it. */
   readonly several: boolean;
   /** The audit row's columns but for its time, in the order of audit_logs, for a row as it was before the change. */
-  readonly columns: (cx: Context, row: Table) => readonly SQL[];
+  readonly columns: (cx: Context, row: Table, instant: SQL) => readonly SQL[];
 }
 
 interface EntryOptions {
@@ -22,7 +22,7 @@ interface EntryOptions {
   /** Details that the database makes of the row as it was before the change. */
   readonly made?: {
     readonly shape: string;
-    readonly details: (row: Table) => SQL;
+    readonly details: (row: Table, instant: SQL) => SQL;
     readonly values?: Values;
   };
   /** An action that depends on the row. */
@@ -41,12 +41,12 @@ export function entry(cx: Context, action: AuditAction, details: JsonObject | nu
       audit_details: details && json(cx, details, 'details'),
     },
     several,
-    columns: ({ dialect }, row) => [
+    columns: ({ dialect }, row, instant) => [
       several ? dialect.nth(audit.id, 'audit_ids') : dialect.value(audit.id, 'audit_id'),
       sql`${incidentOf(row)}`,
       actionOf ? actionOf(row) : dialect.value(audit.action, 'audit_action'),
       dialect.value(audit.actor, 'audit_actor'),
-      made ? made.details(row) : dialect.value(audit.details, 'audit_details'),
+      made ? made.details(row, instant) : dialect.value(audit.details, 'audit_details'),
     ],
   };
 }

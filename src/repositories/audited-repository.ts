@@ -43,7 +43,7 @@ export abstract class AuditedRepository<
             .map(([key, column]) => [key, dialect.value(column, key)]),
         );
         const incident = (bound.incidentId ?? bound.id) as SQL; // an incident has only an id
-        const audit = entry.columns(this.cx, this.table).map((value, i) => (i === 1 ? incident : value));
+        const audit = entry.columns(this.cx, this.table, sql`null`).map((value, i) => (i === 1 ? incident : value));
         return dialect.auditedInsert({ table: this.table, clock, values: bound, dated, incident, audit });
       },
       { reads: false, asMany: true },
@@ -76,7 +76,7 @@ export abstract class AuditedRepository<
           ...(first ? { first } : {}),
           clock,
           set,
-          audit: (row) => entry.columns(this.cx, row),
+          audit: (row, instant) => entry.columns(this.cx, row, instant),
           several: entry.several,
         }),
       { reads: false, asMany: true },

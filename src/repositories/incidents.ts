@@ -51,8 +51,8 @@ export interface IncidentDay {
   readonly bySeverity: Readonly<Record<Severity, number>>;
 }
 
-/** Of one call: SQLite binds 32,766 values. */
-const MOST_MEMBERS = 10_000;
+/** Of one call: SQLite binds 32,766 values, four for each. */
+const MOST_MEMBERS = 8_000;
 
 const transitionOptions = z.strictObject({
   from: z.union([z.enum(INCIDENT_STATUSES), z.array(z.enum(INCIDENT_STATUSES)).min(1)]),

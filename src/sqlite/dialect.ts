@@ -1,7 +1,7 @@
 import { aliasedTable, type Column, getTableColumns, getTableName, type SQL, sql, type Table } from 'drizzle-orm';
 import { SQLiteSyncDialect } from 'drizzle-orm/sqlite-core';
 import type { RawJson } from '../codecs/json.ts';
-import { parseTimestamp } from '../codecs/timestamp.ts';
+import { encodeTimestamp, parseTimestamp } from '../codecs/timestamp.ts';
 import type { AuditedInsert, AuditedUpdate, BulkRows, Dialect } from '../driver/dialect.ts';
 import { jsonNeedle, likePattern } from '../driver/like.ts';
 import type { Query } from '../driver/port.ts';
@@ -34,8 +34,8 @@ const columnNames = (table: Table) =>
 
 const idOf = (table: Table) => getTableColumns(table).id as Column; // audited tables have an id
 
-/** The clock of this process, as the statement runs: behind the lock. */
-const NOW = bound('now');
+/** The clock of this process, as the statement runs: behind the lock. A read, which waits for none, binds a Date. */
+const NOW = bound('now', (now: unknown) => (now instanceof Date ? encodeTimestamp(now, 'now') : now));
 
 export const dialect: Dialect = {
   name: 'sqlite',
@@ -58,8 +58,11 @@ export const dialect: Dialect = {
   },
   notAfter: (column, time) =>
     sql`case when length(${column}) = 24 then ${column} <= ${time} else unixepoch(${column}, 'subsec') <= unixepoch(${time}, 'subsec') end`,
+  iso: (time, later) =>
+    later ? sql`strftime('%Y-%m-%dT%H:%M:%fZ', ${time}, (${bound(later)} / 1000.0) || ' seconds')` : time,
   now: (clock) => (clock === 'given' ? given() : NOW),
   ordered: (column) => sql`${column}`, // its texts compare byte by byte
+  lockRow: (table, columns, where) => sql`select ${columns} from ${table} where ${where}`, // there is one writer
   lockTable: () => [], // there is one writer
   each: (lists, select) => {
     const sets = lists.reduce<readonly (readonly SQL[])[]>(
@@ -109,7 +112,7 @@ export const dialect: Dialect = {
   changedMembers: (column, names, members) =>
     elements(
       names,
-      sql`not exists (select 1 from json_each(${column}) as old inner join json_each(${bound(members, objectText)}) as new on new.key = old.key where old.key = given.value and old.type = new.type and old.value is new.value)`,
+      sql`value not in (with new as materialized (select key, type, value from json_each(${bound(members, objectText)})), old as materialized (select key, type, value from json_each(${column})) select new.key from new inner join old on old.key = new.key where old.type = new.type and old.value is new.value)`,
     ),
   namesWhere: (named) =>
     sql`json((select json_group_array(name) from (${sql.join(
@@ -197,23 +200,28 @@ function auditedUpdate({ table, where, one, first, clock, set, audit, several }:
   const source = first
     ? sql`(select * from ${table}${by} where ${chosen(table)}) as "subject"`
     : sql`${table} as "subject" where ${fits(subject)}`;
-  const times = [
-    ...(clock === 'given' ? [] : [next(newestOf(incidentId ?? (id as Column)))]),
-    ...(updatedAt
-      ? [sql`case when ${updatedAt} >= '9999-12-31T23:59:59.999' then ${updatedAt} else ${next(updatedAt)} end`]
-      : []),
-  ];
   const now = clock === 'given' ? given() : NOW;
-  const after = times.map((time) => (several ? sql`(select coalesce(max(${time}), '') from ${source})` : time));
-  const at = after.length ? sql`max(${sql.join([now, ...after], sql`, `)})` : now;
+  const trail = clock === 'given' ? now : sql`max(${now}, ${next(newestOf(incidentId ?? (id as Column)))})`;
+  // a time that a caller gave may lie far ahead: it moves on by itself, and takes no entry along
+  const at = updatedAt
+    ? sql`max(${trail}, case when ${updatedAt} < strftime('%Y-%m-%dT%H:%M:%fZ', ${trail}, '+1 seconds') then ${next(updatedAt)} else '' end)`
+    : trail;
   const audits = tables.auditLogs;
-  const firstId = several
-    ? sql`json_extract(${bound('audit_ids')}, '$[0]')`
-    : dialect.value(audits.id as Column, 'audit_id');
   // '' where the entry was dropped: the driver sees that, and undoes the change
-  const instant = sql`coalesce((select ${audits.createdAt} from ${audits} where ${audits.id} = ${firstId}), '')`;
-  const log = entry(sql`select ${sql.join([...audit(subject), at], sql`, `)} from ${source}`);
-  const update = sql`update ${table} set ${assignments(table, set(table, instant))} where ${
+  const instant = several
+    ? sql`coalesce(${newestOf(getTableColumns<Table>(table).incidentId as Column)}, '')`
+    : sql`coalesce((select ${audits.createdAt} from ${audits} where ${audits.id} = ${dialect.value(audits.id as Column, 'audit_id')}), '')`;
+  const grown = (value: SQL, key: string) => {
+    const { updatedAt: column } = getTableColumns<Table>(table);
+    return key === 'updatedAt' && value === instant && column
+      ? sql`max(${instant}, case when ${column} >= '9999-12-31T23:59:59.999' then ${column} else ${next(column)} end)`
+      : value;
+  };
+  const values = Object.fromEntries(
+    Object.entries(set(table, instant)).map(([key, value]) => [key, grown(value, key)]),
+  );
+  const log = entry(sql`select ${sql.join([...audit(subject, at), at], sql`, `)} from ${source}`);
+  const update = sql`update ${table} set ${assignments(table, values)} where ${
     first ? sql`${idOf(table)} in (select ${idOf(table)} from ${table}${by} where ${chosen(table)})` : fits(table)
   }`;
   if (!one) return [log, sql`${update} returning ${columnNames(table)}`];

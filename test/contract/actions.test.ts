@@ -180,6 +180,34 @@ contract('actions', (subject) => {
     }
   });
 
+  it('are leased from the instant of their entry on, by the clock of the store', async () => {
+    // F-B3
+    const { store } = subject();
+    const { id, incidentId } = await proposed(store);
+    await store.actions.approve(id);
+    const before = Date.now();
+    let claimed: Awaited<ReturnType<typeof store.actions.claim>>[number] | undefined;
+    for (let i = 0; !claimed && i < 50; i++)
+      claimed = (await store.actions.claim({ worker: 'w "1" \ue0f0', limit: 200, leaseMs: 600_000 })).find(
+        (action) => action.id === id,
+      );
+    if (!claimed) throw new Error('It was ready');
+    const until = Date.parse(claimed.lease.until);
+    expect(claimed.lease.worker).toBe('w "1" \ue0f0');
+    expect(until).toBeGreaterThanOrEqual(before + 600_000 - 5_000);
+    expect(until).toBeLessThan(Date.now() + 600_000 + 5_000);
+    const [entry] = (await trailOf(store, incidentId)).slice(-1);
+    expect(entry).toMatchObject({
+      details: { action_id: id, worker: claimed.lease.worker, until: claimed.lease.until },
+    });
+    expect(Date.parse(claimed.lease.until) - 600_000).toBe(entry?.createdAt.getTime());
+    expect((await store.actions.listReady({ limit: 200 })).map((action) => action.id)).not.toContain(id);
+    const renewed = await store.actions.renew(id, claimed.lease, { leaseMs: 1 });
+    expect(renewed.lease).toMatchObject({ worker: claimed.lease.worker, token: claimed.lease.token });
+    await expect.poll(async () => (await store.actions.listReady({ limit: 200 })).map((one) => one.id)).toContain(id);
+    await store.actions.complete(id, { lease: renewed.lease.token });
+  });
+
   it('refuse a claim that makes no sense', async () => {
     const { store } = subject();
     await expect(store.actions.claim({ worker: '' })).rejects.toThrow(ValidationError);

@@ -79,6 +79,91 @@ contract('approvals, in any sequence', (subject) => {
   }, 120_000);
 });
 
+contract('approvals that are made again', (subject) => {
+  const opened = async () => {
+    const database = await subject().backend.create();
+    return { database, store: await database.open({ fourEyes: true }) };
+  };
+  const approve = (store: Store, by: string, id: string | undefined) =>
+    store.as(by).approvals.decide(id ?? '', { decision: 'approved' });
+
+  it('lower no quorum', async () => {
+    const { database, store } = await opened();
+    const { id: actionId } = await proposed(store.as('alice'));
+    await store.as('alice').approvals.requestChain({ actionId, levels: ['senior', 'senior'] });
+    const again = await store.as('alice').approvals.request({ actionId, approvalLevel: 'senior' });
+    await approve(store, 'bob', again.id);
+    expect((await store.actions.get(actionId)).approvalStatus).toBe('pending');
+    const second = await store.as('alice').approvals.request({ actionId, approvalLevel: 'senior' });
+    await approve(store, 'bob', second.id); // the same person once more
+    expect((await store.actions.get(actionId)).approvalStatus).toBe('pending');
+    const third = await store.as('alice').approvals.request({ actionId, approvalLevel: 'senior' });
+    await approve(store, 'carol', third.id);
+    expect((await store.actions.get(actionId)).approvalStatus).toBe('approved');
+    await database.drop();
+  });
+
+  it('may be granted again by who granted the earlier one', async () => {
+    const { database, store } = await opened();
+    const { id: actionId } = await proposed(store.as('alice'));
+    const [analyst, manager] = await store
+      .as('alice')
+      .approvals.requestChain({ actionId, levels: ['analyst', 'manager'] });
+    await approve(store, 'bob', analyst?.id);
+    const again = await store.as('alice').approvals.request({ actionId, approvalLevel: 'analyst' });
+    await approve(store, 'mary', manager?.id);
+    expect((await store.actions.get(actionId)).approvalStatus).toBe('pending');
+    await approve(store, 'bob', again.id);
+    expect((await store.actions.get(actionId)).approvalStatus).toBe('approved');
+    await database.drop();
+  });
+
+  it('approve in the name of who granted, whoever lets the rest expire', async () => {
+    const { backend } = subject();
+    if (!backend.shared) return;
+    const { database, store } = await opened();
+    const { id: actionId, incidentId } = await proposed(store.as('alice'));
+    const first = await store.as('alice').approvals.request({ actionId, approvalLevel: 'senior' });
+    const late = crypto.randomUUID();
+    await approve(store, 'bob', first.id);
+    // as 0.1.0 left it: an earlier one still open, and the action with it
+    await database.raw(`update actions set approval_status = 'pending', approved_by = null where id = '${actionId}'`);
+    await database.raw(
+      `insert into approvals (id, action_id, incident_id, approval_level, status, requested_by, requested_at, expires_at) values ('${late}', '${actionId}', '${incidentId}', 'senior', 'pending', 'alice', '2020-01-01T00:00:00.000Z', '2020-01-02T00:00:00.000Z')`,
+    );
+    expect(await store.as('alice').approvals.expireOverdue()).toBe(1);
+    expect(await store.actions.get(actionId)).toMatchObject({ approvalStatus: 'approved', approvedBy: 'bob' });
+    await database.drop();
+  });
+
+  it('are decided by what is there when they are locked, in a transaction of any isolation', async () => {
+    const { backend } = subject();
+    if (backend.dialect !== 'postgres') return;
+    const { database, store } = await opened();
+    const other = await database.open({ fourEyes: true });
+    for (const isolation of ['repeatable read', 'serializable'] as const) {
+      const { id: actionId } = await proposed(store.as('alice'));
+      const [one, two, three] = await store
+        .as('alice')
+        .approvals.requestChain({ actionId, levels: ['analyst', 'senior', 'manager'] });
+      const attempt = store.as('bob').transaction(
+        async (tx) => {
+          await tx.approvals.get(two?.id ?? '');
+          await approve(other, 'bob', one?.id); // outside of it
+          await tx.approvals.decide(two?.id ?? '', { decision: 'approved' });
+        },
+        { isolation },
+      );
+      await expect(attempt).rejects.toMatchObject({ code: 'serialization' });
+      expect((await store.approvals.get(two?.id ?? '')).status).toBe('pending');
+      await approve(store, 'carol', two?.id);
+      await approve(store, 'dave', three?.id);
+      expect((await store.actions.get(actionId)).approvalStatus).toBe('approved');
+    }
+    await database.drop();
+  });
+});
+
 /** Of an action that is approved, each level’s latest call was granted, and nothing of it was denied. */
 async function expectSound(store: Store, actionId: string, calls: readonly Call[], seed: string): Promise<void> {
   const { approvalStatus } = await store.actions.get(actionId);

@@ -64,6 +64,23 @@ contract('the trail', (subject) => {
     expect((await store.auditLogs.get(many[0]?.id as string)).createdAt).toEqual(many[0]?.createdAt);
   });
 
+  it('is not dated by a time that a caller gave, its own nor that of others', async () => {
+    const { store } = subject();
+    const createdAt = new Date(Date.now() + 365 * 86_400_000);
+    const ahead = await store.incidents.create(newIncident({ createdAt }));
+    const other = await store.incidents.create(newIncident());
+    const changed = await store.incidents.addTags(ahead.id, ['a']);
+    expect(changed.updatedAt.getTime()).toBe(createdAt.getTime() + 1); // it always grows
+    const ready = await Promise.all(
+      [ahead, other].map(({ id }) => store.actions.propose(newAction(id, { priority: 1 }))),
+    );
+    for (const { id } of ready) await store.actions.approve(id);
+    await store.actions.claim({ worker: 'w', limit: 200 });
+    for (const { id } of [ahead, other])
+      for (const entry of await trailOf(store, id)) expect(entry.createdAt.getTime()).toBeLessThan(Date.now() + 60_000);
+    expect((await store.incidents.addTags(other.id, ['a'])).updatedAt.getTime()).toBeLessThan(Date.now() + 60_000);
+  });
+
   it('says nothing of changes that change nothing, and no others see one', async () => {
     // F-A2
     const { store } = subject();

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { runChildAt } from '../support/child.ts';
 import { SHARED_BACKENDS } from '../support/databases.ts';
-import { newIncident } from '../support/fixtures.ts';
+import { newIncident, proposed } from '../support/fixtures.ts';
 import { expectChain } from '../support/trail.ts';
 
 describe.each(SHARED_BACKENDS)('clocks that differ · $name', (backend) => {
@@ -22,4 +22,27 @@ describe.each(SHARED_BACKENDS)('clocks that differ · $name', (backend) => {
     expect(changes).toBeGreaterThan(3 * 8 * 100);
     await database.drop();
   }, 300_000);
+
+  it.runIf(backend.dialect === 'postgres')(
+    'end no lease and no request before its time: the server’s counts',
+    async () => {
+      // F-B3
+      const database = await backend.create();
+      const store = await database.open();
+      const { id } = await proposed(store);
+      await store.actions.approve(id);
+      const asked = await proposed(store);
+      await store.approvals.request({
+        actionId: asked.id,
+        approvalLevel: 'senior',
+        expiresAt: new Date(Date.now() + 1_800_000),
+      });
+      const [claimed] = await store.actions.claim({ worker: 'a', leaseMs: 600_000 });
+      expect(claimed?.id).toBe(id);
+      const ahead = await runChildAt('+1h', 'expire.mjs', database.url).done;
+      expect(JSON.parse(ahead)).toMatchObject({ claimed: [], ready: [], expired: 0 });
+      await store.actions.complete(id, { lease: claimed?.lease.token });
+      await database.drop();
+    },
+  );
 });

@@ -1,5 +1,5 @@
 /** Changes incidents: `writers` at the same moment, `changes` each. */
-import { INCIDENT_STATUSES, openStore } from '@triage-warden/db';
+import { INCIDENT_STATUSES, openStore } from '../../../dist/index.js';
 
 const [url, seed, writers, changes, ...ids] = process.argv.slice(2);
 const store = await openStore(url, {
