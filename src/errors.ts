@@ -57,7 +57,7 @@ abstract class BaseError extends Error {
   abstract readonly code: ErrorCode;
   /** Whether the same call may succeed when it is made again, unchanged. */
   readonly retryable: boolean = false;
-  /** Written out in each class: bundlers rename classes. */
+  /** Written out in each class, and not a field: bundlers rename classes, and the stack is headed by it before fields are there. */
   abstract override get name(): string;
 }
 

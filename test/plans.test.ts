@@ -213,7 +213,7 @@ describe.each(SHARED_BACKENDS)('at $name’s 100,000 incidents', ({ create, dial
     ],
     [
       'an API key by its token',
-      () => store.apiKeys.verify('tw_unknown_token_of_nobody_at_all'),
+      () => store.apiKeys.verify('tw_a_token_that_is_unknown_to_all'),
       { sqlite: /api_keys_key_prefix_idx \(key_prefix=\?\)/, postgres: /api_keys_key_prefix_idx/ },
     ],
     [

@@ -117,7 +117,7 @@ export interface Dialect {
 }
 
 /**
- * Whose clock tells the instant of a change. `database`: PostgreSQL's, or that of the process that holds SQLite's lock; read once the rows
+ * Whose clock gives the instant of a change. `database`: PostgreSQL's, or that of the process that holds SQLite's lock; read once the rows
  * are locked, so that the order of a trail is the order of the changes. `given`: that of the store's `now`, bound under this name.
  */
 export type Clock = 'database' | 'given';

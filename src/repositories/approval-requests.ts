@@ -74,10 +74,14 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     });
   }
 
-  /** The same of all actions, by the clock of the store or at a time. Returns what expired. @internal */
-  protected async expireAllOverdue(at: Date | undefined): Promise<readonly Approval[]> {
+  /** The same of all actions, by the clock of the store or at a time, a batch at a time; returns how many there were. @internal */
+  protected async expireAllOverdue(
+    at: Date | undefined,
+    onBatch: (expired: readonly Approval[]) => Promise<void>,
+  ): Promise<number> {
     const time = at ? this.cx.dialect.value(this.table.expiresAt, 'time') : this.#now();
-    return this.#expire(`overdue ${at ? 'at' : ''}`, { time: at }, OVERDUE, (row) => this.#isOverdue(row, time));
+    const where = (row: Table) => this.#isOverdue(row, time);
+    return this.#expire(`overdue ${at ? 'at' : ''}`, { time: at }, OVERDUE, where, onBatch);
   }
 
   /** Lets pending requests of some levels of an action expire: new ones are made in their place. @internal */
@@ -215,17 +219,18 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
     return conditions;
   }
 
-  /** Lets pending requests expire, a batch at a time; returns them. */
+  /** Lets pending requests expire, a batch at a time; returns how many there were. */
   async #expire(
     name: string,
     values: object,
     reason: string,
     where: (row: Table) => SQL,
-  ): Promise<readonly Approval[]> {
-    const expired: Approval[] = [];
-    for (let batch = MAX_LIMIT; batch === MAX_LIMIT; ) {
+    onBatch: (expired: readonly Approval[]) => Promise<void> = async () => {},
+  ): Promise<number> {
+    let expired = 0;
+    for (let batch = MAX_LIMIT; batch === MAX_LIMIT; expired += batch) {
       const rows = await this.#expireBatch(name, values, reason, where);
-      expired.push(...rows);
+      await onBatch(rows);
       batch = rows.length;
     }
     return expired;
@@ -269,7 +274,7 @@ export class ApprovalRequests extends AuditedRepository<'approvals', ApprovalFil
 }
 
 const OVERDUE = 'its time has passed';
-/** It tells such a request from one whose time has passed, which must be made again. */
+/** Marks a request in whose place another one stands: unlike one whose time has passed, it need not be made again. */
 const REPLACED = 'it was requested again';
 
 const isReplaced = ({ status, decisionReason }: Approval) => status === 'expired' && decisionReason === REPLACED;

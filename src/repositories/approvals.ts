@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { z } from 'zod';
-import { ConflictError, ForbiddenError, NotFoundError, ValidationError } from '../errors.ts';
+import { ConflictError, DecodeError, ForbiddenError, NotFoundError, ValidationError } from '../errors.ts';
 import {
   type Approval,
   type Decision,
@@ -21,8 +21,8 @@ import { type Context, newId } from './context.ts';
 /** The requests for approval of actions. Every write leaves its audit row in the same transaction. */
 export class Approvals extends ApprovalRequests {
   /**
-   * Asks for one approval of a pending action. Pending requests for the same level, of earlier calls, expire: this one stands in their place. Audit entry:
-   * `approval_requested`.
+   * Asks for one approval of a pending action. Pending requests of earlier calls for the same level expire: this one stands in their place. Audit
+   * entry: `approval_requested`.
    *
    * @throws NotFoundError when the action does not exist; ConflictError when it is not pending; ValidationError.
    */
@@ -33,8 +33,9 @@ export class Approvals extends ApprovalRequests {
   }
 
   /**
-   * Asks for several approvals of a pending action, one for each level, all or none. They may be decided in any order; the
-   * action is approved with the last of them; a level that is given twice takes two. Pending requests for these levels, of earlier calls, expire. Returns them in the order of the levels given.
+   * Asks for several approvals of a pending action, one for each level, all or none; a level that is given twice takes two. They may be decided in any
+   * order: the action is approved with the last of them. Pending requests of earlier calls for these levels expire. Returns them in the order of the
+   * levels given.
    *
    * @throws NotFoundError when the action does not exist; ConflictError when it is not pending; ValidationError.
    */
@@ -61,12 +62,13 @@ export class Approvals extends ApprovalRequests {
 
   /**
    * Lets all pending requests expire whose time has come, by the clock of the store unless a time is given. Audit entry of each: `approval_expired`. Their
-   * actions stay pending, and can be requested again; but one of which nothing else is missing any more is approved. Returns how many expired.
+   * actions stay pending, and can be requested again; but one of which nothing else is missing any more is approved, in the name of who granted last.
+   * Returns how many expired.
    */
   async expireOverdue(now?: Date): Promise<number> {
-    const expired = await this.expireAllOverdue(parse(z.date().optional(), now, 'now'));
-    for (const actionId of new Set(expired.map(({ actionId }) => actionId))) await this.#look(actionId);
-    return expired.length;
+    return this.expireAllOverdue(parse(z.date().optional(), now, 'now'), async (expired) => {
+      for (const actionId of new Set(expired.map(({ actionId }) => actionId))) await this.#look(actionId);
+    });
   }
 
   /** Approves an action that is pending though all that was asked of it is granted. */
@@ -76,7 +78,8 @@ export class Approvals extends ApprovalRequests {
       const isPending = await actions.lockPending(actionId).then(
         () => true,
         (error) => {
-          if (error instanceof ConflictError || error instanceof NotFoundError) return false;
+          // one that cannot be read stays as it is, and in the way of no other
+          if ([ConflictError, NotFoundError, DecodeError].some((known) => error instanceof known)) return false;
           throw error;
         },
       );
@@ -162,7 +165,7 @@ export class Approvals extends ApprovalRequests {
     );
   }
 
-  /** Inside a transaction: the action is locked first, so that two who decide at once see each other's decision. */
+  /** Inside a transaction: the action is locked first, so that two who decide concurrently see each other's decision. */
   async #decide(id: string, to: Decision['decision'], reason: string | null): Promise<Approval> {
     const { dialect, actor, settings } = this.cx;
     const { actionId } = await this.get(id);
@@ -172,7 +175,7 @@ export class Approvals extends ApprovalRequests {
         ? new ConflictError(this.tableName, id, 'its action is not pending')
         : error;
     });
-    const approval = await this.get(id); // as it is now that nobody else can decide it
+    const approval = await this.get(id); // as it is now that no other can decide it
     if (approval.status !== 'pending') throw new ConflictError(this.tableName, id, 'it is decided already');
     if (settings.fourEyes) {
       await actions.refuseProposer(locked);

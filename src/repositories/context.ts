@@ -56,7 +56,7 @@ export interface StoreSettings {
   readonly keys: KeyRing;
   /** Whether the data of sessions is encrypted: `required` refuses to read what is not. */
   readonly sessionEncryption: 'off' | 'on' | 'required';
-  /** Whose clock tells when a change happened: the database's, unless the store was given one. */
+  /** Whose clock gives the instant of a change: the database's, unless the store was given one. */
   readonly clock: Clock;
   /** The clock of all other timestamps that the library writes. */
   readonly now: () => Date;

@@ -204,7 +204,9 @@ contract('actions', (subject) => {
     expect((await store.actions.listReady({ limit: 200 })).map((action) => action.id)).not.toContain(id);
     const renewed = await store.actions.renew(id, claimed.lease, { leaseMs: 1 });
     expect(renewed.lease).toMatchObject({ worker: claimed.lease.worker, token: claimed.lease.token });
-    await expect.poll(async () => (await store.actions.listReady({ limit: 200 })).map((one) => one.id)).toContain(id);
+    await expect
+      .poll(async () => (await store.actions.listReady({ limit: 200 })).map((one) => one.id), { timeout: 25_000 })
+      .toContain(id);
     await store.actions.complete(id, { lease: renewed.lease.token });
   });
 

@@ -111,16 +111,6 @@ contract('API keys', (subject) => {
     });
   });
 
-  it('record a use though a clock that was ahead has left one in the future', async () => {
-    // F-I6
-    const { store, backend, database } = subject();
-    if (!backend.shared) return;
-    const { token, key } = (await issue()).issued;
-    await database.raw(`update api_keys set last_used_at = '9999-12-31T23:59:59.999Z' where id = '${key.id}'`);
-    await store.apiKeys.verify(token);
-    await expect.poll(async () => (await store.apiKeys.get(key.id)).lastUsedAt?.getFullYear()).toBeLessThan(9999);
-  });
-
   it('are not checked without a scope where one was meant to be given', async () => {
     // F-C10
     const { store } = subject();
@@ -214,6 +204,18 @@ contract(
       const [row] = await database.raw(`select * from api_keys where id = '${key.id}'`);
       expect(row).toMatchObject({ key_hash: sha256(token), key_prefix: token.slice(0, 8) });
       expect(JSON.stringify(row)).not.toContain(token.slice(10));
+    });
+
+    it('record a use though a clock that was ahead has left one in the future', async () => {
+      // F-I6
+      const { store, database } = subject();
+      const owner = await store.users.create(newUser());
+      const { token, key } = await store.apiKeys.issue({ userId: owner.id, name: 'k' });
+      await database.raw(`update api_keys set last_used_at = '9999-12-31T23:59:59.999Z' where id = '${key.id}'`);
+      await store.apiKeys.verify(token);
+      await expect
+        .poll(async () => (await store.apiKeys.get(key.id)).lastUsedAt?.getFullYear(), { timeout: 25_000 })
+        .toBeLessThan(9999);
     });
 
     it.each([

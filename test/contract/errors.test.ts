@@ -42,6 +42,7 @@ contract('errors', (subject) => {
       const error = await thrownBy(cause);
       expect(error.code).toBe(code);
       expect(error.name).toBe(error.constructor.name);
+      expect(error.stack?.startsWith(`${error.name}: `)).toBe(true);
       expect(everythingOf(error)).not.toContain(SECRET);
     }
     const unique = await thrownBy(causes.unique_violation as () => Promise<unknown>);

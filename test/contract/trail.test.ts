@@ -117,8 +117,8 @@ contract('the trail', (subject) => {
     await expect(store.incidents.update(id, { severity: 'high' }, { ifUpdatedAt: new Date(0) })).rejects.toMatchObject({
       code: 'conflict',
     });
-    const nobody = '00000000-0000-7000-8000-000000000000';
-    await expect(store.incidents.addTags(nobody, ['a'])).rejects.toMatchObject({ code: 'not_found' });
+    const missing = '00000000-0000-7000-8000-000000000000';
+    await expect(store.incidents.addTags(missing, ['a'])).rejects.toMatchObject({ code: 'not_found' });
     expect(await store.incidents.get(id)).toEqual(incident);
     expect(await trailOf(store, id)).toHaveLength(1);
   });
@@ -208,9 +208,7 @@ contract(
     };
     const drops = async (database: TestDatabase, table: string, event: string) => {
       if (subject().backend.dialect === 'sqlite')
-        return database.raw(
-          `create trigger dropping before ${event} on ${table} begin select raise(ignore) where coalesce(new.id, '') <> 'x'; end`,
-        );
+        return database.raw(`create trigger dropping before ${event} on ${table} begin select raise(ignore); end`);
       await database.raw(`create function dropping() returns trigger language plpgsql as 'begin return null; end'`);
       return database.raw(
         `create trigger dropping before ${event} on ${table} for each row execute function dropping()`,
